@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The one contract between the engine and the walls it can put around a
+ * workload. The engine and the monitor know levels only through this header;
+ * each back end is one folder below, and deleting a folder still builds.
+ *
+ * A running workload is addressed by a struct isolation_handle: small, plain
+ * data that the monitor puts into its run state, so that any hull process can
+ * act on the workload without asking the process that started it. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "err.h"
+#include "runtime_spec.h"
+
+enum isolation_level {
+	ISOLATION_CONTAINER,
+	ISOLATION_SANDBOX,
+	ISOLATION_MICROVM,
+	ISOLATION_VM,
+	ISOLATION_WASM,
+	ISOLATION_LEVEL_COUNT
+};
+
+/* "container", ...; the canonical name. */
+const char *isolation_level_name(enum isolation_level level);
+/* Accepts the names, and the aliases that Docker users' files carry: "",
+ * "default", "process", "runc", "crun" -> container; "hyperv", "kata*", "krun"
+ * -> microvm; "runsc", "gvisor" -> sandbox; "io.containerd.NAME.v2" likewise. */
+int isolation_level_parse(const char *name, enum isolation_level *ret, struct err *err) MUST_CHECK;
+
+struct isolation_handle {
+	pid_t pid;                /* PID 1 of the workload, in the host's numbering */
+	uint64_t pid_start_ticks; /* field 22 of /proc/PID/stat: tells a reused number */
+	char cgroup[128];         /* as spec->cgroup_path */
+};
+
+/* What the process of the workload (or of an exec) is given. */
+struct isolation_io {
+	/* Without a terminal: the three descriptors of the process. With one:
+	 * -1; the back end makes the pty inside and returns its master. */
+	int stdin_fd, stdout_fd, stderr_fd;
+};
+
+struct isolation_stats {
+	uint64_t cpu_usage_ns, cpu_user_ns, cpu_system_ns;
+	uint64_t cpu_periods, cpu_throttled_periods, cpu_throttled_ns;
+	uint64_t memory_usage_bytes;  /* page cache that can be dropped not counted, as docker stats */
+	uint64_t memory_total_bytes;  /* with it */
+	uint64_t memory_max_bytes;    /* high-water mark, 0 if unknown */
+	uint64_t memory_limit_bytes;  /* UINT64_MAX: none */
+	uint64_t memory_inactive_file_bytes;
+	uint64_t pids, pids_limit;    /* limit 0: none */
+	uint64_t blkio_read_bytes, blkio_write_bytes, blkio_read_ops, blkio_write_ops;
+	uint64_t oom_kills;
+	uint64_t online_cpus;
+};
+
+struct isolation {
+	enum isolation_level level;
+
+	/* 0 if this host can run the level; else @err says what is missing and
+	 * what to do. Cheap; no lasting effect. */
+	int (*probe)(struct err *err);
+
+	/* ---- only in hull-monitor, which stays the parent ---- */
+
+	/* Start the workload of @spec. Returns once its PID 1 has called execve
+	 * (or failed: then nothing is left behind and @err has Docker's words,
+	 * with errnum -ENOENT for a missing command and -EACCES/-EPERM/-ENOEXEC
+	 * for one that cannot be executed). The new process is a child of the
+	 * calling process and gets SIGKILL if that dies. *ret_pidfd and
+	 * *ret_pty (-1 without a terminal) are the caller's to close. */
+	int (*start)(const struct runtime_spec *spec, const struct isolation_io *io,
+		     struct isolation_handle *ret_handle, int *ret_pidfd, int *ret_pty, struct err *err);
+
+	/* Start one more process in a running workload; a child of the caller
+	 * likewise. @spec is the workload's own (for its seccomp filter,
+	 * capabilities, namespaces). */
+	int (*exec)(const struct isolation_handle *handle, const struct runtime_spec *spec,
+		    const struct spec_process *process, const struct isolation_io *io,
+		    pid_t *ret_pid, int *ret_pidfd, int *ret_pty, struct err *err);
+
+	/* ---- anywhere, by handle ---- */
+
+	/* To PID 1, or with @all to every process of the workload. ERR_CONFLICT
+	 * when it is not running. */
+	int (*signal)(const struct isolation_handle *handle, int signo, bool all, struct err *err);
+	int (*pause)(const struct isolation_handle *handle, struct err *err);
+	int (*resume)(const struct isolation_handle *handle, struct err *err);
+	/* Only fields that are set in @res change. */
+	int (*update)(const struct isolation_handle *handle, const struct spec_resources *res, struct err *err);
+	int (*stats)(const struct isolation_handle *handle, struct isolation_stats *ret, struct err *err);
+	/* Host pids of all processes (caller frees). */
+	int (*pids)(const struct isolation_handle *handle, pid_t **ret, size_t *ret_n, struct err *err);
+	/* A directory descriptor on the workload's root as its processes see it,
+	 * for cp. Paths below it are resolved with linux/resolve.h only. */
+	int (*open_root)(const struct isolation_handle *handle, int *ret_dirfd, struct err *err);
+
+	/* Kill what is left of the workload and remove everything outside its
+	 * state folder that start() may have made (processes, cgroups). Works
+	 * from the handle's cgroup alone, any number of times, also after a
+	 * crash. Blocks until the processes are gone. */
+	int (*destroy)(const struct isolation_handle *handle, struct err *err);
+};
+
+/* The back end of a level; ERR_UNSUPPORTED (with the nearest level as hint)
+ * when this build has none. Never NULL on success. */
+int isolation_get(enum isolation_level level, const struct isolation **ret, struct err *err) MUST_CHECK;

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What hull and a hull-monitor say to each other, over SOCK_SEQPACKET Unix
+ * sockets: $HULL_RUN/workloads/<id>/ctl (0600), and the socket that hull hands
+ * the monitor as descriptor 3 when it spawns it, which counts as an accepted
+ * connection.
+ *
+ * One message a packet: struct mon_msg and @len payload bytes, at most
+ * MON_PAYLOAD_MAX. One connection is one conversation:
+ *
+ *   START                 -> STARTED | ERROR   (only before the first start)
+ *   ATTACH flags          -> OK, then STDOUT/STDERR..., at the end EXIT
+ *                            the client may send STDIN, STDIN_EOF, RESIZE
+ *   WAIT                  -> (later) EXIT
+ *   EXEC json (+3 fds)    -> STARTED (arg = pid; + pty master fd with a tty),
+ *                            later EXIT; the client may send RESIZE and SIGNAL
+ *   SIGNAL signo          -> OK | ERROR
+ *   STOP (arg = timeout_s, arg2 = signo) -> OK at once, EXIT when gone
+ *   PAUSE | RESUME        -> OK | ERROR
+ *   RELOAD                -> OK: read config.json's limits, restart policy again
+ *
+ * ATTACH, WAIT and START may be combined on one connection, in that order:
+ * `hull run` sends ATTACH, START on descriptor 3. Closing a connection detaches;
+ * it never kills anything. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "err.h"
+
+#define MON_PAYLOAD_MAX 65536u
+
+enum mon_type {
+	/* requests */
+	MON_START = 1,
+	MON_ATTACH,
+	MON_WAIT,
+	MON_EXEC,
+	MON_SIGNAL,
+	MON_STOP,
+	MON_PAUSE,
+	MON_RESUME,
+	MON_RELOAD,
+	MON_STDIN,
+	MON_STDIN_EOF,
+	MON_RESIZE, /* arg = rows, arg2 = cols */
+	/* replies */
+	MON_OK = 64,
+	MON_ERROR,   /* payload: struct err */
+	MON_STARTED, /* arg = pid */
+	MON_STDOUT,
+	MON_STDERR,
+	MON_EXIT, /* arg = exit code (128 + n for signal n), arg2 = 1 if OOM-killed */
+};
+
+#define MON_ATTACH_STDIN 1u
+#define MON_ATTACH_STDOUT 2u
+#define MON_ATTACH_STDERR 4u
+/* The client finalizes: the monitor leaves record keeping after the exit (die
+ * event, --rm) to it, unless the connection closes before the exit was told. */
+#define MON_ATTACH_OWNER 8u
+
+struct mon_msg {
+	uint32_t type;
+	uint32_t arg;
+	uint32_t arg2;
+	uint32_t len;
+};
+
+/* Send with up to FD_PASS_MAX descriptors; -EPIPE when the peer is gone,
+ * -EAGAIN on a full non-blocking socket (nothing was sent). */
+int mon_send(int sock, uint32_t type, uint32_t arg, uint32_t arg2, const void *payload, size_t len,
+	     const int *fds, size_t fds_n) MUST_CHECK;
+/* Receive one message into @msg and @payload[MON_PAYLOAD_MAX]. Returns 1, 0 at
+ * the end, or a negative errno (-EBADMSG for a malformed packet). */
+int mon_recv(int sock, struct mon_msg *msg, void *payload, int *fds, size_t fds_max, size_t *ret_fds_n) MUST_CHECK;
+int mon_send_error(int sock, const struct err *err) MUST_CHECK;
+/* Connect to the monitor below @dirfd ($HULL_RUN/workloads/<id>). */
+int mon_connect(int dirfd, int *ret_sock) MUST_CHECK;
