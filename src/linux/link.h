@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Network links, addresses and routes by rtnetlink. The socket decides the
+ * network namespace. Addresses are given as AF_INET/AF_INET6 bytes. */
+#pragma once
+
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "netlink.h"
+
+struct ip_address {
+	int family; /* AF_INET, AF_INET6, or 0 for none */
+	uint8_t bytes[16];
+	uint8_t prefix;
+};
+
+/* "10.0.0.1/24", or without a prefix length the whole address; -EINVAL. */
+int ip_parse(const char *s, struct ip_address *ret) MUST_CHECK;
+#define IP_TEXT_SIZE 52
+/* With the prefix length. Returns @out. */
+const char *ip_format(const struct ip_address *a, char out[IP_TEXT_SIZE]);
+
+/* -EEXIST if a link of the name is there. Up at once. */
+int link_add_bridge(int sock, const char *name, uint32_t mtu) MUST_CHECK;
+/* A pair: @host_name here, a port of the bridge @master (an index) and up;
+ * @peer_name in the network namespace @peer_netns, still down. */
+int link_add_veth(int sock, const char *host_name, int master, const char *peer_name, int peer_netns,
+		  const uint8_t peer_mac[6], uint32_t mtu) MUST_CHECK;
+/* 0 also when there is none. */
+int link_delete(int sock, const char *name) MUST_CHECK;
+int link_set_up(int sock, int index) MUST_CHECK;
+int link_index(int sock, const char *name, int *ret) MUST_CHECK; /* -ENODEV */
+int link_add_address(int sock, int index, const struct ip_address *a) MUST_CHECK; /* -EEXIST is success */
+int link_add_default_route(int sock, int index, const struct ip_address *gateway) MUST_CHECK;

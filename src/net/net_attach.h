@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The workload's side of a network: interfaces in its network namespace. */
+#pragma once
+
+#include "err.h"
+#include "runtime_spec.h"
+
+/* Bring up the loopback of @netns_fd, and make each interface: a veth pair whose
+ * host end joins the bridge, addresses, default routes. The calling thread
+ * enters the namespace for a moment and comes back; it must be the only thread.
+ * On failure the host ends that were made are gone again. */
+int net_attach(int netns_fd, const struct spec_interface *ifs, size_t n, struct err *err) MUST_CHECK;
+/* Remove the host ends; ones that are gone (they go with the namespace) are
+ * success. */
+int net_detach(const struct spec_interface *ifs, size_t n, struct err *err) MUST_CHECK;
+
+/* "02:42:" and the four bytes of the IPv4 address, as Docker does, so that a
+ * neighbour's cache stays true when an address moves on. */
+int net_mac_from_ip4(const char *address4, char ret_mac[18]) MUST_CHECK;
