@@ -59,6 +59,9 @@ static const char *const steps[] = {
 	"  media_type TEXT NOT NULL"
 	") WITHOUT ROWID;"
 	"CREATE INDEX blobs_diffid ON blobs(diffid);",
+	/* Removed by force while stopped containers need its layers: nobody sees
+	 * it, and it goes with the last of them. */
+	"ALTER TABLE images ADD COLUMN is_hidden INTEGER NOT NULL DEFAULT 0;",
 };
 
 const struct db_schema store_schema = { steps, sizeof(steps) / sizeof(steps[0]) };
