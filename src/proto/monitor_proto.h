@@ -12,11 +12,16 @@
  *                            the client may send STDIN, STDIN_EOF, RESIZE
  *   WAIT                  -> (later) EXIT
  *   EXEC json (+3 fds)    -> STARTED (arg = pid; + pty master fd with a tty),
- *                            later EXIT; the client may send RESIZE and SIGNAL
- *   SIGNAL signo          -> OK | ERROR
- *   STOP (arg = timeout_s, arg2 = signo) -> OK at once, EXIT when gone
+ *                            later EXIT; the client may send RESIZE and SIGNAL.
+ *                            An exec id and a newline may precede the JSON: then
+ *                            the monitor logs exec_die (event_log.h)
+ *   SIGNAL signo          -> OK | ERROR; arg2 = MON_SIGNAL_x
+ *   STOP (arg = timeout_s, arg2 = signo) -> OK at once, EXIT when gone;
+ *                            MON_DEFAULT: as monitor.conf says; arg = MON_NEVER:
+ *                            wait without end before SIGKILL
  *   PAUSE | RESUME        -> OK | ERROR
- *   RELOAD                -> OK: read config.json's limits, restart policy again
+ *   RELOAD                -> OK: read monitor.conf's restart policy and stop
+ *                            settings again
  *
  * ATTACH, WAIT and START may be combined on one connection, in that order:
  * `hull run` sends ATTACH, START on descriptor 3. Closing a connection detaches;
@@ -59,6 +64,13 @@ enum mon_type {
 /* The client finalizes: the monitor leaves record keeping after the exit (die
  * event, --rm) to it, unless the connection closes before the exit was told. */
 #define MON_ATTACH_OWNER 8u
+
+#define MON_DEFAULT 0xfffffffeu
+#define MON_NEVER 0xffffffffu
+/* The user asks for an end (kill): no restart afterwards. */
+#define MON_SIGNAL_BY_USER 1u
+/* To every process of the workload, not to PID 1 alone. */
+#define MON_SIGNAL_ALL 2u
 
 struct mon_msg {
 	uint32_t type;

@@ -6,7 +6,8 @@
  * nobody; readers check @generation_start == @generation_end and read again when they
  * differ. The monitor holds an exclusive flock() on $HULL_RUN/workloads/<id>/lock
  * for as long as it lives: a record that says RUNNING behind a free lock is that
- * of a monitor that died. Everything below $HULL_RUN vanishes at reboot. */
+ * of a monitor that died. A new monitor that finds RESTARTING here goes on
+ * counting restarts, so `internal restart` leaves the file alone. Everything below $HULL_RUN vanishes at reboot. */
 #pragma once
 
 #include <stdbool.h>
@@ -51,6 +52,8 @@ struct run_state {
 	uint8_t dead_by_monitor; /* set by whoever cleans up after a killed monitor */
 	uint8_t stopped_by_user; /* stop or kill asked for: no restart */
 	uint8_t pad;
+	/* The last back-off; the next monitor doubles it. 0: none yet. */
+	uint32_t restart_delay_ms;
 	char cgroup[128];
 	char error[256]; /* why it could not start; empty: no error */
 	uint64_t generation_end;
