@@ -25,6 +25,8 @@
  * the digest), unless it fails: then what was written to fd 3 is worthless.
  * Options (all may be left out):
  *   --dir            fd 3 is a directory
+ *   --tee            fd 4 is a regular file that gets the bytes of fd 0 as they
+ *                    come (the blob that is kept)
  *   --media TYPE     gzip, zstd, none or any (default): what the manifest says;
  *                    another compression is refused
  *   --digest D       expected sha256:<hex> of fd 0
@@ -40,4 +42,5 @@
 #pragma once
 
 #define UNPACK_OUTPUT_FD 3
+#define UNPACK_TEE_FD 4
 #define UNPACK_PROGRAM "hull-unpack"
