@@ -4,6 +4,7 @@
  * the very same diff id. */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "err.h"
