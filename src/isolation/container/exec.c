@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One more process in a running container. */
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "internal.h"
+#include "process.h"
+
+static const struct {
+	const char *name;
+	int flag;
+} namespaces[] = {
+	{ "user", CLONE_NEWUSER }, { "mnt", CLONE_NEWNS },   { "pid", CLONE_NEWPID },       { "net", CLONE_NEWNET },
+	{ "ipc", CLONE_NEWIPC },   { "uts", CLONE_NEWUTS }, { "cgroup", CLONE_NEWCGROUP },
+};
+
+/* The namespaces in which @pid is elsewhere than we are; entering one's own user
+ * namespace again is an error. */
+static int differing_namespaces(pid_t pid, int *ret_flags, struct err *err)
+{
+	char own[32], theirs[48];
+	struct stat a, b;
+	*ret_flags = 0;
+	for (size_t i = 0; i < ARRAY_LEN(namespaces); i++) {
+		snprintf(own, sizeof(own), "/proc/self/ns/%s", namespaces[i].name);
+		snprintf(theirs, sizeof(theirs), "/proc/%d/ns/%s", pid, namespaces[i].name);
+		if (stat(own, &a) < 0 || stat(theirs, &b) < 0)
+			return err_set(err, ERR_CONFLICT, errno, "look at the container's namespaces");
+		if (a.st_ino != b.st_ino)
+			*ret_flags |= namespaces[i].flag;
+	}
+	return 0;
+}
+
+/* The process behind the handle, held by a descriptor. */
+static int open_target(const struct isolation_handle *handle, int *ret_pidfd, struct err *err)
+{
+	uint64_t ticks;
+	CLEANUP_FD int pidfd = -1;
+	int r = process_open(handle->pid, &pidfd);
+	if (r == 0)
+		r = process_start_ticks(handle->pid, &ticks);
+	if (r < 0 || ticks != handle->pid_start_ticks)
+		return err_set(err, ERR_CONFLICT, 0, "container is not running");
+	*ret_pidfd = TAKE_FD(pidfd);
+	return 0;
+}
+
+static int enter(const struct isolation_handle *handle, struct err *err)
+{
+	int flags;
+	struct cgroup_layout layout;
+	CLEANUP_FD int pidfd = -1;
+	CLEANUP_CGROUP struct cgroup cg = CGROUP_INIT;
+	int r = open_target(handle, &pidfd, err);
+	if (r == 0)
+		r = differing_namespaces(handle->pid, &flags, err);
+	if (r < 0)
+		return r;
+	/* While we still may: the group belongs to the host. */
+	if (handle->cgroup[0] && cgroup_detect(&layout) == 0 && cgroup_open(&layout, handle->cgroup, &cg) == 0) {
+		r = cgroup_attach(&cg, 0, false);
+		if (r < 0)
+			return err_set(err, ERR_SYSTEM, r, "enter the container's control group");
+	}
+	if (flags && setns(pidfd, flags) < 0)
+		return err_set(err, ERR_SYSTEM, errno, "enter the container's namespaces");
+	return 0;
+}
+
+static int run_child(const struct spec_process *process, const struct isolation_io *io, int channel, bool has_userns,
+		     const struct become_args *b, struct err *err)
+{
+	CLEANUP_FD int master = -1;
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+		return err_set(err, ERR_SYSTEM, errno, "ask to die with the monitor");
+	if (has_userns && (syscall(SYS_setresgid, 0, 0, 0) < 0 || syscall(SYS_setresuid, 0, 0, 0) < 0))
+		return err_set(err, ERR_SYSTEM, errno, "become root of the user namespace");
+	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	setsid();
+	int r = terminal_set_up(process, io, &master, err);
+	if (r == 0 && master >= 0) {
+		r = channel_send(channel, CHANNEL_PTY, NULL, 0, &master, 1);
+		if (r < 0)
+			return err_set(err, ERR_SYSTEM, r, "hand over the terminal");
+		cleanup_fd(&master);
+	}
+	if (r < 0)
+		return r;
+	(void)syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC);
+	return become(b, err);
+}
+
+int container_exec(const struct isolation_handle *handle, const struct runtime_spec *spec,
+		   const struct spec_process *process, const struct isolation_io *io, pid_t *ret_pid, int *ret_pidfd,
+		   int *ret_pty, struct err *err)
+{
+	int pair[2];
+	CLEANUP_FREE void *filter = NULL;
+	CLEANUP_FD int own = -1, theirs = -1, pidfd = -1;
+	struct become_args b = { .process = process };
+
+	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	int r = filter_read(spec->seccomp_bpf_path, &filter, &b.filter_len, err);
+	b.filter = filter;
+	if (r == 0)
+		r = enter(handle, err);
+	if (r == 0)
+		r = channel_pair(pair, err);
+	if (r < 0)
+		return r;
+	own = pair[0];
+	theirs = pair[1];
+	pid_t pid = process_clone(CLONE_PARENT, -1, &pidfd);
+	if (pid < 0)
+		return err_set(err, ERR_SYSTEM, pid, "make a process in the container");
+	if (pid == 0) {
+		struct err child = ERR_INIT;
+		close(own);
+		(void)!run_child(process, io, theirs, spec_has_userns(spec), &b, &child);
+		(void)!channel_send(theirs, CHANNEL_ERROR, &child, sizeof(child), NULL, 0);
+		_exit(127);
+	}
+	cleanup_fd(&theirs);
+	r = launch_wait(own, ret_pty, err);
+	if (r < 0)
+		return r;
+	*ret_pid = pid;
+	*ret_pidfd = TAKE_FD(pidfd);
+	return 0;
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include "internal.h"
+#include "mount_api.h"
+
+const struct spec_device default_devices[] = {
+	{ .path = (char *)"/dev/null", .type = 'c', .major = 1, .minor = 3, .mode = 0666 },
+	{ .path = (char *)"/dev/zero", .type = 'c', .major = 1, .minor = 5, .mode = 0666 },
+	{ .path = (char *)"/dev/full", .type = 'c', .major = 1, .minor = 7, .mode = 0666 },
+	{ .path = (char *)"/dev/random", .type = 'c', .major = 1, .minor = 8, .mode = 0666 },
+	{ .path = (char *)"/dev/urandom", .type = 'c', .major = 1, .minor = 9, .mode = 0666 },
+	{ .path = (char *)"/dev/tty", .type = 'c', .major = 5, .minor = 0, .mode = 0666 },
+};
+const size_t default_devices_n = ARRAY_LEN(default_devices);
+
+bool spec_mount_is_bind(const struct spec_mount *mount)
+{
+	return str_eq(mount->type, "bind") || strv_contains(&mount->options, "bind") ||
+	       strv_contains(&mount->options, "rbind");
+}
+
+bool spec_has_userns(const struct runtime_spec *spec)
+{
+	return spec->ns[SPEC_NS_USER].wanted && !spec->ns[SPEC_NS_USER].path;
+}
+
+void handover_init(struct handover *h, const struct runtime_spec *spec)
+{
+	*h = (struct handover){ .writable = spec->layers.n };
+	h->binds = h->writable + (spec->upper ? 1 : 0);
+	for (size_t i = 0; i < spec->mounts_n; i++)
+		h->binds_n += spec_mount_is_bind(&spec->mounts[i]);
+	h->devices = h->binds + h->binds_n;
+	/* A user namespace may not make device nodes: the host's are bound. */
+	h->devices_n = spec_has_userns(spec) ? default_devices_n + spec->devices_n : 0;
+	h->n = h->devices + h->devices_n;
+	h->fds = mem_calloc(h->n + 1, sizeof(int));
+	for (size_t i = 0; i < h->n; i++)
+		h->fds[i] = -1;
+}
+
+void handover_done(struct handover *h)
+{
+	for (size_t i = 0; i < h->n; i++)
+		cleanup_fd(&h->fds[i]);
+	free(h->fds);
+	*h = (struct handover){ 0 };
+}
+
+static int open_layer(const char *path, int userns, int *ret, struct err *err)
+{
+	CLEANUP_FD int mount = mount_clone(AT_FDCWD, path, false);
+	if (mount < 0)
+		return err_set(err, ERR_SYSTEM, mount, "open the layer %s", path);
+	if (userns >= 0) {
+		int r = mount_idmap(mount, userns, false);
+		if (r < 0)
+			return err_set(err, ERR_UNSUPPORTED, r, "map the owners of the layer %s", path);
+	}
+	*ret = TAKE_FD(mount);
+	return 0;
+}
+
+/* upper and work lie in one directory, so that they are on one mount. */
+static int open_writable(const struct runtime_spec *spec, int userns, int *ret, struct err *err)
+{
+	CLEANUP_FREE char *dir = str_dup(spec->upper);
+	char *slash = strrchr(dir, '/');
+	if (!slash || slash == dir)
+		return err_set(err, ERR_INVALID, 0, "bad upper directory %s", spec->upper);
+	*slash = '\0';
+	if (!spec->work || strncmp(spec->work, dir, strlen(dir)) != 0)
+		return err_set(err, ERR_INVALID, 0, "upper and work must be in one directory");
+	int r = open_layer(dir, userns, ret, err);
+	if (r == -EINVAL && userns >= 0)
+		err_hint(err, "keep HULL_ROOT on ext4, xfs, btrfs or tmpfs, or use --userns=host");
+	return r;
+}
+
+static int open_bind(const struct spec_mount *m, int userns, int *ret, struct err *err)
+{
+	bool recursive = !strv_contains(&m->options, "bind");
+	CLEANUP_FD int mount = mount_clone(AT_FDCWD, m->source, recursive);
+	if (mount == -ENOENT || mount == -ENOTDIR)
+		return err_set(err, ERR_INVALID, 0, "invalid mount config for type \"bind\": bind source path does not exist: %s",
+			       m->source);
+	if (mount < 0)
+		return err_set(err, ERR_SYSTEM, mount, "open %s", m->source);
+	/* Files keep their owners for root inside. File systems that cannot show
+	 * them so (and mounts below with a mapping of their own) are bound as
+	 * they are: less access, never more. */
+	if (userns >= 0 && !strv_contains(&m->options, "noidmap") && mount_idmap(mount, userns, recursive) < 0 &&
+	    strv_contains(&m->options, "idmap"))
+		return err_set(err, ERR_UNSUPPORTED, 0, "the file system of %s cannot map owners", m->source);
+	*ret = TAKE_FD(mount);
+	return 0;
+}
+
+static int open_device(const struct spec_device *d, int *ret, struct err *err)
+{
+	struct stat st;
+	CLEANUP_FD int mount = mount_clone(AT_FDCWD, d->path, false);
+	if (mount < 0)
+		return err_set(err, ERR_SYSTEM, mount, "open the device %s", d->path);
+	if (fstat(mount, &st) < 0)
+		return err_set(err, ERR_SYSTEM, errno, "look at the device %s", d->path);
+	if (!S_ISCHR(st.st_mode) && !S_ISBLK(st.st_mode))
+		return err_set(err, ERR_INVALID, 0, "%s is not a device", d->path);
+	*ret = TAKE_FD(mount);
+	return 0;
+}
+
+int handover_open(struct handover *h, const struct runtime_spec *spec, int userns, struct err *err)
+{
+	int r = 0;
+	for (size_t i = 0; i < spec->layers.n && r == 0; i++)
+		r = open_layer(spec->layers.v[i], userns, &h->fds[i], err);
+	if (r == 0 && spec->upper)
+		r = open_writable(spec, userns, &h->fds[h->writable], err);
+	size_t bind = h->binds;
+	for (size_t i = 0; i < spec->mounts_n && r == 0; i++)
+		if (spec_mount_is_bind(&spec->mounts[i]))
+			r = open_bind(&spec->mounts[i], userns, &h->fds[bind++], err);
+	for (size_t i = 0; i < h->devices_n && r == 0; i++)
+		r = open_device(i < default_devices_n ? &default_devices[i] : &spec->devices[i - default_devices_n],
+				&h->fds[h->devices + i], err);
+	return r;
+}

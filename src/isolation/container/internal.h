@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the container level share.
+ *
+ * How a start works: the launcher (parent side, launch.c) prepares everything
+ * that needs the host's privileges and hands it over as descriptors: id-mapped
+ * copies of the layers, of the writable directory, of each bind mount, of each
+ * device node. The child (child.c), in its namespaces, attaches them, builds the
+ * root from them, and never opens a path of the host. They speak over one
+ * SOCK_SEQPACKET pair; execve closes the child's end, which is the success. */
+#pragma once
+
+#include <sys/types.h>
+
+#include "cgroup.h"
+#include "isolation.h"
+
+/* ---- channel.c: what goes over the pair ---- */
+
+enum channel_type {
+	CHANNEL_GO = 1, /* to the child: maps written, descriptors follow */
+	CHANNEL_FDS,    /* to the child: up to FD_PASS_MAX descriptors */
+	CHANNEL_PTY,    /* to the launcher: the master of the terminal */
+	CHANNEL_ERROR,  /* to the launcher: a struct err */
+};
+int channel_pair(int ret[2], struct err *err) MUST_CHECK;
+int channel_send(int sock, enum channel_type type, const void *data, size_t len, const int *fds, size_t n) MUST_CHECK;
+/* Returns the type, 0 at the end, or a negative errno. */
+int channel_recv(int sock, void *data, size_t size, int *fds, size_t max, size_t *ret_n) MUST_CHECK;
+/* Any number of descriptors. */
+int channel_send_fds(int sock, const int *fds, size_t n) MUST_CHECK;
+int channel_recv_fds(int sock, int *fds, size_t n) MUST_CHECK;
+
+/* ---- handover.c: the descriptors, in an order both sides compute ---- */
+
+/* layers_n layers; the writable directory if there is one; a source for each
+ * bind mount; a node for each device when the container has a user namespace. */
+struct handover {
+	int *fds;
+	size_t n;
+	/* Where each kind begins. */
+	size_t writable, binds, devices;
+	size_t binds_n, devices_n;
+};
+bool spec_mount_is_bind(const struct spec_mount *mount);
+bool spec_has_userns(const struct runtime_spec *spec);
+void handover_init(struct handover *h, const struct runtime_spec *spec);
+void handover_done(struct handover *h);
+int handover_open(struct handover *h, const struct runtime_spec *spec, int userns, struct err *err) MUST_CHECK;
+
+/* Nodes every container has, made before those of spec->devices. */
+extern const struct spec_device default_devices[];
+extern const size_t default_devices_n;
+
+/* become.c: identity, limits, privileges, then execve; returns only an error. */
+struct become_args {
+	const struct spec_process *process;
+	/* The filter, read before the host's files went out of reach; NULL: none. */
+	const void *filter;
+	size_t filter_len;
+	bool is_init; /* through the hull-init at init_fd */
+	int init_fd;
+};
+int become(const struct become_args *args, struct err *err) MUST_CHECK;
+/* Read a compiled filter; *ret is allocated; none for a NULL path. */
+int filter_read(const char *path, void **ret, size_t *ret_len, struct err *err) MUST_CHECK;
+
+/* ---- child.c and what it calls, all in the child ---- */
+
+struct child_args {
+	const struct runtime_spec *spec;
+	const struct isolation_io *io;
+	int channel;
+	const struct cgroup_layout *cgroups;
+	bool cgroup_namespace;
+	struct become_args become;
+};
+_Noreturn void child_run(const struct child_args *args);
+
+/* rootfs.c: build the root, attached; returns a descriptor on it. */
+int rootfs_build(const struct runtime_spec *spec, const struct handover *h, int *ret_root, struct err *err) MUST_CHECK;
+/* Make the working directory if it is missing, as its user would own it. */
+int rootfs_make_cwd(const struct runtime_spec *spec, int root, struct err *err) MUST_CHECK;
+/* Make @root the root of this mount namespace and let go of the old one. */
+int rootfs_enter(int root, struct err *err) MUST_CHECK;
+
+/* mounts.c */
+int mounts_make(const struct child_args *args, const struct handover *h, int root, struct err *err) MUST_CHECK;
+/* devices.c: after the mounts, because /dev is one of them. */
+int devices_make(const struct runtime_spec *spec, const struct handover *h, int root, struct err *err) MUST_CHECK;
+/* masks.c */
+int masks_apply(const struct runtime_spec *spec, int root, struct err *err) MUST_CHECK;
+int sysctls_apply(const struct runtime_spec *spec, int root, struct err *err) MUST_CHECK;
+
+/* terminal.c: a pty of the container's own devpts as descriptors 0, 1, 2;
+ * returns the master. Or the given descriptors. */
+int terminal_set_up(const struct spec_process *process, const struct isolation_io *io, int *ret_master,
+		    struct err *err) MUST_CHECK;
+
+/* ---- the operations of the contract, by file ---- */
+int container_start(const struct runtime_spec *spec, const struct isolation_io *io, struct isolation_handle *ret_handle,
+		    int *ret_pidfd, int *ret_pty, struct err *err);
+int container_exec(const struct isolation_handle *handle, const struct runtime_spec *spec,
+		   const struct spec_process *process, const struct isolation_io *io, pid_t *ret_pid, int *ret_pidfd,
+		   int *ret_pty, struct err *err);
+/* Common to both: collect the child's answer. */
+int launch_wait(int channel, int *ret_pty, struct err *err) MUST_CHECK;

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Starting a container, the launcher's side: what needs the host's privileges. */
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+#include "clock.h"
+#include "container_resources.h"
+#include "fd.h"
+#include "firewall.h"
+#include "internal.h"
+#include "net_attach.h"
+#include "process.h"
+
+#define DESTROY_TIMEOUT_MS 10000
+
+static const struct {
+	enum spec_ns ns;
+	uint64_t flag;
+} clone_flags[] = {
+	{ SPEC_NS_USER, CLONE_NEWUSER }, { SPEC_NS_PID, CLONE_NEWPID }, { SPEC_NS_NET, CLONE_NEWNET },
+	{ SPEC_NS_IPC, CLONE_NEWIPC },   { SPEC_NS_UTS, CLONE_NEWUTS }, { SPEC_NS_MOUNT, CLONE_NEWNS },
+};
+
+/* Enter the namespaces to be shared; the rest is made by clone. The launcher is
+ * not to return from here: only the child it is about to have. */
+static int join_namespaces(const struct runtime_spec *spec, uint64_t *ret_flags, struct err *err)
+{
+	uint64_t flags = 0;
+	for (size_t i = 0; i < ARRAY_LEN(clone_flags); i++) {
+		const struct spec_namespace *ns = &spec->ns[clone_flags[i].ns];
+		if (!ns->wanted)
+			continue;
+		if (!ns->path) {
+			flags |= clone_flags[i].flag;
+			continue;
+		}
+		CLEANUP_FD int fd = open(ns->path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0 || setns(fd, (int)clone_flags[i].flag) < 0)
+			return err_set(err, ERR_SYSTEM, errno, "join the namespace %s", ns->path);
+	}
+	*ret_flags = flags;
+	return 0;
+}
+
+static int write_map(pid_t pid, const char *file, const struct spec_idmap *maps, size_t n, struct err *err)
+{
+	char path[48];
+	CLEANUP_BUF struct buf b = BUF_INIT(4096);
+	int r = 0;
+	for (size_t i = 0; i < n && r == 0; i++)
+		r = buf_printf(&b, "%u %u %u\n", maps[i].container_id, maps[i].host_id, maps[i].size);
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, file);
+	if (r == 0)
+		r = fd_write_value_at(AT_FDCWD, path, buf_str(&b));
+	if (r < 0)
+		return err_set(err, ERR_SYSTEM, r, "write %s", file);
+	return 0;
+}
+
+static int open_namespace(pid_t pid, const char *name, int *ret, struct err *err)
+{
+	char path[48];
+	snprintf(path, sizeof(path), "/proc/%d/ns/%s", pid, name);
+	*ret = open(path, O_RDONLY | O_CLOEXEC);
+	if (*ret < 0)
+		return err_set(err, ERR_SYSTEM, errno, "open the container's %s namespace", name);
+	return 0;
+}
+
+static int attach_network(const struct runtime_spec *spec, pid_t pid, struct err *err)
+{
+	CLEANUP_FD int netns = -1;
+	if (!spec->ns[SPEC_NS_NET].wanted || spec->ns[SPEC_NS_NET].path)
+		return 0;
+	int r = open_namespace(pid, "net", &netns, err);
+	if (r == 0)
+		r = net_attach(netns, spec->interfaces, spec->interfaces_n, err);
+	if (r == 0)
+		r = net_publish(spec->ports, spec->ports_n, err);
+	return r;
+}
+
+static int set_oom_score(pid_t pid, const struct spec_process *p, struct err *err)
+{
+	char path[48], value[16];
+	if (!p->has_oom_score_adj)
+		return 0;
+	snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", pid);
+	snprintf(value, sizeof(value), "%d", p->oom_score_adj);
+	int r = fd_write_value_at(AT_FDCWD, path, value);
+	/* Lowering below the host's own takes CAP_SYS_RESOURCE. */
+	if (r < 0)
+		return err_set(err, ERR_SYSTEM, r, "set oom_score_adj to %d", p->oom_score_adj);
+	return 0;
+}
+
+static int prepare_child(const struct runtime_spec *spec, struct cgroup *cg, bool in_unified, pid_t pid, int channel,
+			 struct err *err)
+{
+	CLEANUP(handover_done) struct handover h;
+	CLEANUP_FD int userns = -1;
+	handover_init(&h, spec);
+	int r = 0;
+	if (spec_has_userns(spec)) {
+		r = write_map(pid, "uid_map", spec->uid_maps, spec->uid_maps_n, err);
+		if (r == 0)
+			r = write_map(pid, "gid_map", spec->gid_maps, spec->gid_maps_n, err);
+		if (r == 0)
+			r = open_namespace(pid, "user", &userns, err);
+	}
+	if (r == 0 && cg->layout) {
+		r = cgroup_attach(cg, pid, in_unified);
+		if (r < 0)
+			return err_set(err, ERR_SYSTEM, r, "enter the control group");
+	}
+	if (r == 0)
+		r = set_oom_score(pid, &spec->process, err);
+	if (r == 0)
+		r = handover_open(&h, spec, userns, err);
+	if (r == 0)
+		r = attach_network(spec, pid, err);
+	if (r < 0)
+		return r;
+	r = channel_send(channel, CHANNEL_GO, NULL, 0, NULL, 0);
+	if (r == 0)
+		r = channel_send_fds(channel, h.fds, h.n);
+	if (r < 0)
+		return err_set(err, ERR_SYSTEM, r, "hand over to the container");
+	return 0;
+}
+
+int launch_wait(int channel, int *ret_pty, struct err *err)
+{
+	struct err child = ERR_INIT;
+	CLEANUP_FD int pty = -1;
+	for (;;) {
+		size_t n = 0;
+		int fd = -1;
+		int r = channel_recv(channel, &child, sizeof(child), &fd, 1, &n);
+		if (n) {
+			cleanup_fd(&pty);
+			pty = fd;
+		}
+		if (r == 0)
+			break;
+		if (r < 0)
+			return err_set(err, ERR_SYSTEM, r, "wait for the container");
+		if (r == CHANNEL_ERROR) {
+			*err = child;
+			return child.errnum < 0 ? child.errnum : -EIO;
+		}
+	}
+	*ret_pty = TAKE_FD(pty);
+	return 0;
+}
+
+static int make_cgroup(const struct runtime_spec *spec, const struct cgroup_layout *layout, struct cgroup *cg,
+		       struct err *err)
+{
+	if (layout->mode == CGROUP_MODE_NONE || !spec->cgroup_path)
+		return 0;
+	int r = cgroup_create(layout, spec->cgroup_path, container_resources_controllers(layout, &spec->resources), cg, err);
+	if (r == 0)
+		r = container_resources_apply(cg, &spec->resources, true, err);
+	return r;
+}
+
+static void undo(const struct runtime_spec *spec, const struct cgroup_layout *layout, pid_t pid, int pidfd)
+{
+	if (pidfd >= 0)
+		(void)!process_signal(pidfd, SIGKILL);
+	(void)pid; /* reaped by the monitor, whose child it is */
+	(void)!net_unpublish(spec->ports, spec->ports_n, NULL);
+	(void)!net_detach(spec->interfaces, spec->interfaces_n, NULL);
+	if (spec->cgroup_path && layout->mode != CGROUP_MODE_NONE)
+		(void)!cgroup_destroy(layout, spec->cgroup_path, clock_mono_ms() + DESTROY_TIMEOUT_MS);
+}
+
+static int open_init(const struct runtime_spec *spec, int *ret, struct err *err)
+{
+	*ret = -1;
+	if (!spec->init_path)
+		return 0;
+	*ret = open(spec->init_path, O_PATH | O_CLOEXEC);
+	return *ret < 0 ? err_set(err, ERR_SYSTEM, errno, "open %s", spec->init_path) : 0;
+}
+
+static int launch(const struct runtime_spec *spec, const struct isolation_io *io, struct cgroup_layout *layout,
+		  struct cgroup *cg, struct isolation_handle *handle, int *ret_pidfd, int *ret_pty, struct err *err)
+{
+	int pair[2];
+	uint64_t flags = 0;
+	CLEANUP_FREE void *filter = NULL;
+	CLEANUP_FD int init = -1, own = -1, theirs = -1, pidfd = -1;
+	struct child_args args = {
+		.spec = spec,
+		.io = io,
+		.cgroups = layout,
+		.cgroup_namespace = spec->ns[SPEC_NS_CGROUP].wanted && layout->mode != CGROUP_MODE_NONE,
+		.become = { .process = &spec->process, .is_init = spec->init_path != NULL },
+	};
+	int r = filter_read(spec->seccomp_bpf_path, &filter, &args.become.filter_len, err);
+	if (r == 0)
+		r = open_init(spec, &init, err);
+	if (r == 0)
+		r = channel_pair(pair, err);
+	if (r < 0)
+		return r;
+	own = pair[0];
+	theirs = pair[1];
+	args.channel = theirs;
+	args.become.filter = filter;
+	args.become.init_fd = init;
+	r = join_namespaces(spec, &flags, err);
+	if (r < 0)
+		return r;
+	int cgroup_fd = cg->layout ? cgroup_clone_fd(cg) : -1;
+	pid_t pid = process_clone(flags | CLONE_PARENT, cgroup_fd, &pidfd);
+	if (pid < 0)
+		return err_set(err, ERR_SYSTEM, pid, "make the container's process");
+	if (pid == 0) {
+		close(own);
+		child_run(&args);
+	}
+	cleanup_fd(&theirs);
+	handle->pid = pid;
+	r = process_start_ticks(pid, &handle->pid_start_ticks);
+	if (r < 0)
+		r = err_set(err, ERR_SYSTEM, r, "look at the new process");
+	if (r == 0)
+		r = prepare_child(spec, cg, cgroup_fd >= 0, pid, own, err);
+	if (r == 0)
+		r = launch_wait(own, ret_pty, err);
+	if (r < 0) {
+		undo(spec, layout, pid, pidfd);
+		return r;
+	}
+	*ret_pidfd = TAKE_FD(pidfd);
+	return 0;
+}
+
+int container_start(const struct runtime_spec *spec, const struct isolation_io *io, struct isolation_handle *ret_handle,
+		    int *ret_pidfd, int *ret_pty, struct err *err)
+{
+	struct cgroup_layout layout = { 0 };
+	CLEANUP_CGROUP struct cgroup cg = CGROUP_INIT;
+	struct isolation_handle handle = { 0 };
+
+	/* Nobody inside may look into a process that is on its way there. */
+	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	int r = cgroup_detect(&layout);
+	if (r == -ENOENT)
+		layout.mode = CGROUP_MODE_NONE;
+	else if (r < 0)
+		return err_set(err, ERR_SYSTEM, r, "find the control groups");
+	if (spec->cgroup_path && str_copy(handle.cgroup, sizeof(handle.cgroup), spec->cgroup_path) < 0)
+		return err_set(err, ERR_INVALID, 0, "the control group's path is too long");
+	r = make_cgroup(spec, &layout, &cg, err);
+	if (r == 0)
+		r = launch(spec, io, &layout, &cg, &handle, ret_pidfd, ret_pty, err);
+	else
+		undo(spec, &layout, 0, -1);
+	if (r < 0)
+		return r;
+	*ret_handle = handle;
+	return 0;
+}
