@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "help.h"
+#include "json.h"
+
+const struct option cli_global_options[] = {
+	{ "config", 0, OPT_STR, offsetof(struct cli, config), .help = "Location of client config files", .complete = COMPLETE_DIR },
+	{ "context", 'c', OPT_STR, offsetof(struct cli, context), .help = "Name of the context to use", .flags = OPTION_HIDDEN },
+	{ "debug", 'D', OPT_BOOL, offsetof(struct cli, debug), .help = "Enable debug mode" },
+	{ "error-format", 0, OPT_STR, offsetof(struct cli, error_format), .help = "How errors are printed",
+	  .words = "text json", .complete = COMPLETE_WORDS, .flags = OPTION_HULL },
+	{ "host", 'H', OPT_STR, offsetof(struct cli, host), .help = "Engine socket to connect to", .flags = OPTION_HIDDEN },
+	{ "log-level", 'l', OPT_STR, offsetof(struct cli, log_level), .help = "Set the logging level",
+	  .words = "debug info warn error fatal", .complete = COMPLETE_WORDS },
+	{ "root", 0, OPT_STR, offsetof(struct cli, root), .help = "Directory of the state (HULL_ROOT)", .value = "dir",
+	  .complete = COMPLETE_DIR, .flags = OPTION_HULL },
+	{ "run", 0, OPT_STR, offsetof(struct cli, run), .help = "Directory of what is running (HULL_RUN)", .value = "dir",
+	  .complete = COMPLETE_DIR, .flags = OPTION_HULL },
+	{ "version", 'v', OPT_BOOL, offsetof(struct cli, version), .help = "Print version information and quit" },
+	OPTIONS_END
+};
+
+static const int exit_codes[] = {
+	[ERR_NONE] = EXIT_OK,		[ERR_INVALID] = EXIT_USAGE,	     [ERR_DENIED] = EXIT_DENIED,
+	[ERR_NOT_FOUND] = EXIT_FAILED,	[ERR_CONFLICT] = EXIT_FAILED,	     [ERR_UNSUPPORTED] = EXIT_UNAVAILABLE,
+	[ERR_TIMEOUT] = EXIT_TIMED_OUT, [ERR_SYSTEM] = EXIT_FAILED,
+};
+static_assert(ARRAY_LEN(exit_codes) == ERR_KIND_COUNT, "an exit code for each kind");
+
+static const char *const kind_words[] = {
+	[ERR_NONE] = "none",	     [ERR_INVALID] = "invalid",		[ERR_DENIED] = "denied",   [ERR_NOT_FOUND] = "not-found",
+	[ERR_CONFLICT] = "conflict", [ERR_UNSUPPORTED] = "unsupported", [ERR_TIMEOUT] = "timeout", [ERR_SYSTEM] = "system",
+};
+static_assert(ARRAY_LEN(kind_words) == ERR_KIND_COUNT, "a word for each kind");
+
+int cli_exit_code(enum err_kind kind)
+{
+	return kind < ERR_KIND_COUNT ? exit_codes[kind] : EXIT_FAILED;
+}
+
+static int failure_code(const struct cli *cli, const struct err *err)
+{
+	if (cli->verb && cli->verb->fails_125)
+		return EXIT_DOCKER_FLAG;
+	if (cli->verb && cli->verb->is_docker)
+		return EXIT_FAILED;
+	return cli_exit_code(err->kind);
+}
+
+static void print_json_error(const struct err *err)
+{
+	CLEANUP_BUF struct buf out = BUF_INIT(16384);
+	struct json_writer w;
+
+	json_writer_init(&w, &out, 0);
+	jw_object(&w);
+	jw_kv_str(&w, "code", kind_words[err->kind]);
+	jw_kv_str(&w, "message", err->msg);
+	jw_kv_str(&w, "why", err->why);
+	jw_kv_str(&w, "try", err->hint);
+	jw_object_end(&w);
+	if (json_writer_finish(&w) == 0)
+		fprintf(stderr, "%s\n", buf_str(&out));
+}
+
+static void print_error(struct cli *cli, const char *docker_prefix, const struct err *err)
+{
+	fflush(stdout);
+	if (str_eq(cli->error_format, "json")) {
+		print_json_error(err);
+		return;
+	}
+	fprintf(stderr, "%s%s\n", cli->as_docker ? docker_prefix : "hull: ", err->msg);
+	if (*err->why)
+		fprintf(stderr, "  why: %s\n", err->why);
+	if (*err->hint)
+		fprintf(stderr, "  try: %s\n", err->hint);
+}
+
+void cli_print_error(struct cli *cli, const struct err *err)
+{
+	bool is_run = cli->verb && cli->verb->fails_125;
+
+	print_error(cli, is_run ? "docker: Error response from daemon: " : "Error response from daemon: ", err);
+}
+
+int cli_fail(struct cli *cli, const struct err *err)
+{
+	cli_print_error(cli, err);
+	if (cli->as_docker && cli->verb && cli->verb->fails_125)
+		fprintf(stderr, "\nRun 'docker %s --help' for more information\n", cli->verb->names[0]);
+	return failure_code(cli, err);
+}
+
+int cli_usage_error(struct cli *cli, const struct err *err)
+{
+	const struct verb *v = cli->verb;
+
+	print_error(cli, cli->as_docker ? "docker: " : "", err);
+	if (v && !str_eq(cli->error_format, "json")) {
+		if (cli->as_docker || !*err->hint)
+			fprintf(stderr, "\nUsage:  %s %s %s\n", cli->prog, v->names[0], v->args ? v->args : "");
+		fprintf(stderr, "\nRun '%s %s --help' for more information\n", cli->prog, v->names[0]);
+	}
+	return v && v->is_docker ? EXIT_DOCKER_FLAG : EXIT_USAGE;
+}
+
+void cli_warn(struct cli *cli, const char *fmt, ...)
+{
+	va_list ap;
+
+	fputs(cli->as_docker ? "WARNING: " : "hull: warning: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+}
+
+int cli_each(struct cli *cli, int argc, char **argv, bool quiet,
+	     int (*each)(void *ctx, const char *arg, struct err *err), void *ctx)
+{
+	int code = 0;
+
+	for (int i = 0; i < argc; i++) {
+		struct err err = ERR_INIT;
+		int r = each(ctx, argv[i], &err);
+		if (r < 0) {
+			if (!err_is_set(&err))
+				err_set(&err, ERR_SYSTEM, r, "%s", argv[i]);
+			cli_print_error(cli, &err);
+			code = failure_code(cli, &err);
+		} else if (!quiet) {
+			puts(argv[i]);
+		}
+	}
+	return code;
+}
+
+bool cli_is_fancy(FILE *stream)
+{
+	const char *term = getenv("TERM");
+
+	return isatty(fileno(stream)) && str_is_empty(getenv("NO_COLOR")) && term && !str_eq(term, "dumb");
+}
+
+int cli_columns(void)
+{
+	struct winsize ws;
+
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &ws) < 0)
+		return 0;
+	return ws.ws_col;
+}
+
+static const char *directory(const char *option, const char *variable, const char *otherwise)
+{
+	if (option)
+		return option;
+	const char *value = getenv(variable);
+	return str_is_empty(value) ? otherwise : value;
+}
+
+const char *cli_root(const struct cli *cli)
+{
+	return directory(cli->root, "HULL_ROOT", "/var/lib/hull");
+}
+
+const char *cli_run(const struct cli *cli)
+{
+	return directory(cli->run, "HULL_RUN", "/run/hull");
+}
+
+/* Docker counts arguments with these sentences. */
+static int check_args(const struct cli *cli, int n, struct err *err)
+{
+	const struct verb *v = cli->verb;
+	int low = v->min_args, high = v->max_args;
+
+	if (n >= low && (high < 0 || n <= high))
+		return 0;
+	if (high == 0)
+		err_set(err, ERR_INVALID, 0, "'%s %s' accepts no arguments", cli->prog, v->names[0]);
+	else if (low == high)
+		err_set(err, ERR_INVALID, 0, "'%s %s' requires %d argument%s", cli->prog, v->names[0], low, low == 1 ? "" : "s");
+	else if (n < low)
+		err_set(err, ERR_INVALID, 0, "'%s %s' requires at least %d argument%s", cli->prog, v->names[0], low,
+			low == 1 ? "" : "s");
+	else
+		err_set(err, ERR_INVALID, 0, "'%s %s' requires at most %d argument%s", cli->prog, v->names[0], high,
+			high == 1 ? "" : "s");
+	return -EINVAL;
+}
+
+/* "hull run --memory 512m nginx": the user's own line with the word put right. */
+static void suggest_option(struct cli *cli, const struct option_parse *p, int argc, char **argv, struct err *err)
+{
+	CLEANUP_BUF struct buf line = BUF_INIT(sizeof(err->hint) - 1);
+	int r = buf_printf(&line, "%s %s", cli->prog, cli->verb ? cli->verb->names[0] : "");
+
+	for (int i = 0; i < argc && r == 0; i++) {
+		const char *eq = strchr(argv[i], '=');
+		if (argv[i] == p->bad)
+			r = buf_printf(&line, " --%s%s", p->nearest->name, eq ? eq : "");
+		else
+			r = buf_printf(&line, strpbrk(argv[i], " \t\n\"'$&;|<>*?") ? " '%s'" : " %s", argv[i]);
+	}
+	if (r == 0)
+		err_hint(err, "%s", buf_str(&line));
+	else
+		err_hint(err, "%s %s --%s", cli->prog, cli->verb ? cli->verb->names[0] : "", p->nearest->name);
+}
+
+static int run_verb(struct cli *cli, const struct verb *verb, int argc, char **argv)
+{
+	struct err err = ERR_INIT;
+	CLEANUP_FREE void *opts = mem_calloc(1, verb->opts_size ? verb->opts_size : 1);
+	struct option_parse p = { .opts = opts, .stop_at_first = verb->stop_at_first };
+	int code;
+
+	cli->verb = verb;
+	if (verb->defaults)
+		verb->defaults(opts);
+	size_t n = 0;
+	if (verb->options)
+		p.tables[n++] = verb->options;
+	if (verb->more_options)
+		p.tables[n++] = verb->more_options;
+	int r = options_parse(&p, argc, argv, &err);
+	CLEANUP_FREE char **args = p.args;
+	if (r < 0) {
+		if (p.nearest && !cli->as_docker)
+			suggest_option(cli, &p, argc, argv, &err);
+		code = cli_usage_error(cli, &err);
+	} else if (p.help) {
+		help_verb(stdout, cli, verb);
+		code = EXIT_OK;
+	} else if (check_args(cli, p.n_args, &err) < 0) {
+		cli_usage_error(cli, &err);
+		code = verb->fails_125 ? EXIT_DOCKER_FLAG : (verb->is_docker ? EXIT_FAILED : EXIT_USAGE);
+	} else {
+		code = verb->run(cli, opts, p.n_args, args);
+	}
+	options_free(verb->options, opts);
+	options_free(verb->more_options, opts);
+	return code;
+}
+
+static int unknown_verb(struct cli *cli, const char *group, const char *word)
+{
+	struct err err = ERR_INIT;
+	CLEANUP_FREE char *name = group ? str_printf("%s %s", group, word) : str_dup(word);
+	const char *nearest = group ? NULL : verbs_nearest(word);
+
+	if (cli->as_docker) {
+		fprintf(stderr, "docker: unknown command: docker %s\n\nRun 'docker%s%s --help' for more information\n", name,
+			group ? " " : "", group ? group : "");
+		return EXIT_FAILED;
+	}
+	err_set(&err, ERR_INVALID, 0, "unknown command %s", name);
+	if (nearest)
+		err_hint(&err, "hull %s", nearest);
+	else
+		err_hint(&err, "hull help%s%s", group ? " " : "", group ? group : "");
+	cli_print_error(cli, &err);
+	return EXIT_FAILED;
+}
+
+/* The library below reads the environment only. */
+static void export_directories(const struct cli *cli)
+{
+	if (cli->root)
+		setenv("HULL_ROOT", cli->root, 1);
+	if (cli->run)
+		setenv("HULL_RUN", cli->run, 1);
+}
+
+static int flush_output(struct cli *cli, int code)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return code;
+	struct err err = ERR_INIT;
+	err_set(&err, ERR_SYSTEM, -errno, "write the output");
+	cli_print_error(cli, &err);
+	return code ? code : EXIT_FAILED;
+}
+
+static int dispatch(struct cli *cli, int argc, char **argv)
+{
+	int words;
+	const char *group;
+	const struct verb *verb = verbs_find(argc, argv, &words, &group);
+
+	if (verb)
+		return run_verb(cli, verb, argc - words, argv + words);
+	if (!group)
+		return unknown_verb(cli, NULL, argv[0]);
+	if (argc == 1 || str_eq(argv[1], "--help") || str_eq(argv[1], "-h")) {
+		help_group(stdout, cli, group);
+		return EXIT_OK;
+	}
+	return unknown_verb(cli, group, argv[1]);
+}
+
+int cli_main(int argc, char **argv)
+{
+	const char *base = argc > 0 ? strrchr(argv[0], '/') : NULL;
+	struct cli cli = { .prog = "hull" };
+	struct option_parse p = { .tables = { cli_global_options }, .opts = &cli, .stop_at_first = true };
+	struct err err = ERR_INIT;
+
+	if (argc > 0 && str_eq(base ? base + 1 : argv[0], "docker")) {
+		cli.as_docker = true;
+		cli.prog = "docker";
+	}
+	int r = options_parse(&p, argc > 0 ? argc - 1 : 0, argv + 1, &err);
+	CLEANUP_FREE char **args = p.args;
+	if (r < 0) {
+		if (p.nearest && !cli.as_docker)
+			err_hint(&err, "%s --%s", cli.prog, p.nearest->name);
+		print_error(&cli, "", &err);
+		return cli.as_docker ? EXIT_DOCKER_FLAG : EXIT_USAGE;
+	}
+	export_directories(&cli);
+	if (cli.version) {
+		printf(cli.as_docker ? "Docker version %s, build hull\n" : "hull %s\n", HULL_VERSION);
+		return flush_output(&cli, EXIT_OK);
+	}
+	if (p.help || p.n_args == 0) {
+		help_all(stdout, &cli);
+		return flush_output(&cli, EXIT_OK);
+	}
+	return flush_output(&cli, dispatch(&cli, p.n_args, args));
+}

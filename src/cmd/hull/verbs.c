@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "verbs.h"
+
+#include <string.h>
+
+/* One line per verb, in the order of help. */
+#define VERBS(X)       \
+	X(version)     \
+	X(help)        \
+	X(internal_man)
+
+#define DECLARE(name) extern const struct verb verb_##name;
+VERBS(DECLARE)
+#define POINT(name) &verb_##name,
+static const struct verb *const verbs[] = { VERBS(POINT) NULL };
+
+static const struct {
+	const char *name, *brief;
+} groups[] = {
+	{ "container", "Manage containers" }, { "image", "Manage images" },   { "network", "Manage networks" },
+	{ "volume", "Manage volumes" },	      { "system", "Manage hull" },    { "builder", "Manage builds" },
+	{ "internal", "For hull's own parts" },
+};
+
+const struct verb *const *verbs_all(void)
+{
+	return verbs;
+}
+
+const char *verbs_group_brief(const char *group)
+{
+	for (size_t i = 0; i < ARRAY_LEN(groups); i++)
+		if (str_eq(groups[i].name, group))
+			return groups[i].brief;
+	return NULL;
+}
+
+/* True when @name is "first second" (or "first" when @second is NULL). */
+static bool name_is(const char *name, const char *first, const char *second)
+{
+	size_t len = strlen(first);
+
+	if (strncmp(name, first, len) != 0)
+		return false;
+	return second ? name[len] == ' ' && str_eq(name + len + 1, second) : !name[len];
+}
+
+static const struct verb *find(const char *first, const char *second)
+{
+	for (const struct verb *const *v = verbs; *v; v++)
+		for (const char *const *name = (*v)->names; *name; name++)
+			if (name_is(*name, first, second))
+				return *v;
+	return NULL;
+}
+
+const struct verb *verbs_find(int argc, char **argv, int *ret_words, const char **ret_group)
+{
+	const struct verb *v = argc > 1 ? find(argv[0], argv[1]) : NULL;
+
+	*ret_group = NULL;
+	*ret_words = 2;
+	if (v || argc < 1)
+		return v;
+	*ret_words = 1;
+	v = find(argv[0], NULL);
+	if (!v && verbs_group_brief(argv[0]))
+		*ret_group = argv[0];
+	return v;
+}
+
+const char *verbs_nearest(const char *word)
+{
+	const char *list[512];
+	size_t n = 0;
+
+	for (const struct verb *const *v = verbs; *v; v++)
+		for (const char *const *name = (*v)->names; *name && n + 1 < ARRAY_LEN(list); name++)
+			if (!(*v)->is_hidden && !strchr(*name, ' '))
+				list[n++] = *name;
+	list[n] = NULL;
+	return str_nearest(word, list);
+}
