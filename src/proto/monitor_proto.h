@@ -55,7 +55,7 @@ enum mon_type {
 	MON_STARTED, /* arg = pid */
 	MON_STDOUT,
 	MON_STDERR,
-	MON_EXIT, /* arg = exit code (128 + n for signal n), arg2 = 1 if OOM-killed */
+	MON_EXIT, /* arg = exit code (128 + n for signal n), arg2 = MON_EXIT_x */
 };
 
 #define MON_ATTACH_STDIN 1u
@@ -64,6 +64,10 @@ enum mon_type {
 /* The client finalizes: the monitor leaves record keeping after the exit (die
  * event, --rm) to it, unless the connection closes before the exit was told. */
 #define MON_ATTACH_OWNER 8u
+
+#define MON_EXIT_OOM 1u
+/* The monitor starts the workload again after a back-off: nothing to clean up. */
+#define MON_EXIT_RESTARTING 2u
 
 #define MON_DEFAULT 0xfffffffeu
 #define MON_NEVER 0xffffffffu
