@@ -29,7 +29,8 @@ int err_set(struct err *err, enum err_kind kind, int errnum, const char *fmt, ..
 		return ret;
 
 	/* The arguments may point into the old message. */
-	char msg[sizeof(err->msg)];
+	/* Zeroed whole: errors are sent to other processes as they are. */
+	char msg[sizeof(err->msg)] = "";
 	va_list ap;
 	va_start(ap, fmt);
 	int n = vsnprintf(msg, sizeof(msg), fmt, ap);

@@ -11,6 +11,7 @@
 
 #include "clock.h"
 #include "event_log.h"
+#include "buf.h"
 #include "fd.h"
 #include "json_escape.h"
 #include "monitor.h"

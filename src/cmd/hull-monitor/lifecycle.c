@@ -181,6 +181,7 @@ static void launched(void *ctx, uint32_t events)
 			client_send(c, MON_STARTED, (uint32_t)m->handle.pid, 0, NULL, 0);
 		}
 	}
+	output_go(m);
 	thread_caps_lower();
 }
 

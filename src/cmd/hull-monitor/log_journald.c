@@ -10,6 +10,7 @@
 #include <sys/uio.h>
 #include <sys/un.h>
 
+#include "buf.h"
 #include "fd.h"
 #include "log_sink.h"
 #include "str.h"

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "buf.h"
 #include "clock.h"
 #include "json_escape.h"
 #include "log_sink.h"

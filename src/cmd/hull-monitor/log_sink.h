@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "loop.h"
+#include "event_loop.h"
 #include "monitor_conf.h"
 
 #define LOG_LINE_MAX 16384u

@@ -22,7 +22,7 @@
 
 #include "isolation.h"
 #include "log_sink.h"
-#include "loop.h"
+#include "event_loop.h"
 #include "monitor_conf.h"
 #include "monitor_proto.h"
 #include "run_state.h"
@@ -181,6 +181,7 @@ void client_update_events(struct client *c);
 
 /* output.c */
 int output_add(struct monitor *m, int which, int fd) MUST_CHECK;
+void output_go(struct monitor *m); /* STARTED has been told: output may follow */
 void output_client_writable(struct monitor *m, struct client *c);
 void output_client_gone(struct monitor *m);
 /* The workload is dead: take what is left; calls lifecycle_output_drained(). */

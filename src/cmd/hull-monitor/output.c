@@ -31,7 +31,7 @@ int output_add(struct monitor *m, int which, int fd)
 {
 	struct stream *s = &m->output.stream[which - 1];
 	*s = (struct stream){ .source = { .fd = fd, .ready = stream_ready, .ctx = s }, .m = m, .which = which, .read_size = READ_MIN };
-	return loop_watch(&m->loop, &s->source, EPOLLIN);
+	return 0;
 }
 
 static void watch_streams(struct monitor *m, bool on)
@@ -41,6 +41,11 @@ static void watch_streams(struct monitor *m, bool on)
 		if (s->source.fd >= 0)
 			(void)!loop_watch(&m->loop, &s->source, on ? EPOLLIN : 0);
 	}
+}
+
+void output_go(struct monitor *m)
+{
+	watch_streams(m, true);
 }
 
 static bool wants(const struct client *c, int stream)

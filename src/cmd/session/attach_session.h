@@ -31,7 +31,7 @@ struct attach_opts {
 	/* Send signals that we get on to the process (not with a tty, where the
 	 * terminal makes them). */
 	bool sig_proxy;
-	/* "ctrl-p,ctrl-q"; NULL: that; "": none. Looked for with a tty only. */
+	/* detach_keys.h. "ctrl-p,ctrl-q"; NULL: that; "": none. Looked for with a tty only. */
 	const char *detach_keys;
 	struct exec_io *exec_io; /* for exec; NULL otherwise */
 	bool no_stdin;           /* never read stdin_fd */
@@ -50,6 +50,7 @@ struct attach_result {
 	enum attach_end end;
 	int exit_code;
 	bool oom_killed;
+	bool will_restart; /* the monitor starts it again: nothing to clean up */
 	bool was_started;
 };
 
@@ -62,7 +63,3 @@ int attach_session_run(int sock, const struct attach_opts *opts, struct attach_r
 int exec_io_open(const struct attach_opts *opts, struct exec_io *ret, struct err *err) MUST_CHECK;
 void exec_io_close_passed(struct exec_io *io); /* after mon_send() */
 void exec_io_done(struct exec_io *io);
-
-/* "ctrl-p,ctrl-q", "a", "ctrl-@"... into the bytes to look for. */
-#define DETACH_KEYS_MAX 16
-int detach_keys_parse(const char *text, unsigned char ret_keys[DETACH_KEYS_MAX], size_t *ret_n, struct err *err) MUST_CHECK;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "loop.h"
+#include "event_loop.h"
 
 #include <errno.h>
 #include <sys/epoll.h>
