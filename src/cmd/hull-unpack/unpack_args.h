@@ -10,7 +10,7 @@
 enum unpack_media { UNPACK_ANY, UNPACK_NONE, UNPACK_GZIP, UNPACK_ZSTD, UNPACK_MEDIA_COUNT };
 
 struct unpack_args {
-	bool is_dir;
+	bool is_dir, has_tee;
 	enum unpack_media media;
 	/* The 64 hex digits, or "" when not given. */
 	char digest[65], diffid[65];
