@@ -11,7 +11,7 @@
 
 #include "cleanup.h"
 
-int seccomp_load(const struct sock_filter *filter, size_t n, bool log)
+int seccomp_load_filter(const struct sock_filter *filter, size_t n, bool log)
 {
 	/* The kernel's structure is not const, but it only reads. */
 	struct sock_fprog prog = { .len = (unsigned short)n, .filter = (struct sock_filter *)(uintptr_t)filter };
@@ -36,7 +36,7 @@ int seccomp_load_file(int dirfd, const char *path, bool log)
 	void *map = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (map == MAP_FAILED)
 		return -errno;
-	int r = seccomp_load(map, n, log);
+	int r = seccomp_load_filter(map, n, log);
 	/* After loading, the filter may refuse munmap with something that
 	 * kills; the mapping ends with the coming execve. */
 	if (r < 0)

@@ -19,7 +19,7 @@
  * default is the fast one and the flag changes nothing.
  *
  * Adds one filter to those the process has; the strictest answer counts. */
-int seccomp_load(const struct sock_filter *filter, size_t n, bool log) MUST_CHECK;
+int seccomp_load_filter(const struct sock_filter *filter, size_t n, bool log) MUST_CHECK;
 /* The same for a file that holds the array (a cached filter); -EINVAL if its
  * size is not that of a filter. */
 int seccomp_load_file(int dirfd, const char *path, bool log) MUST_CHECK;

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -14,6 +13,7 @@
 #include "fd.h"
 #include "internal.h"
 #include "process.h"
+#include "seccomp_load.h"
 
 #define FILTER_MAX (65536u * sizeof(struct sock_filter))
 
@@ -34,14 +34,11 @@ int filter_read(const char *path, void **ret, size_t *ret_len, struct err *err)
 
 static int load_filter(const struct become_args *a, struct err *err)
 {
-	struct sock_fprog program = {
-		.len = (unsigned short)(a->filter_len / sizeof(struct sock_filter)),
-		.filter = (struct sock_filter *)(uintptr_t)a->filter,
-	};
 	if (!a->filter)
 		return 0;
-	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0)
-		return err_set(err, ERR_SYSTEM, errno, "load the seccomp filter");
+	int r = seccomp_load_filter(a->filter, a->filter_len / sizeof(struct sock_filter), false);
+	if (r < 0)
+		return err_set(err, ERR_SYSTEM, r, "load the seccomp filter");
 	return 0;
 }
 

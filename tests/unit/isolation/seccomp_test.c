@@ -240,7 +240,7 @@ static int try_calls(void)
 	const struct sock_filter *filter = seccomp_default_filter(SECCOMP_DEFAULT_CAPS, &n);
 	struct clone_args args = { .exit_signal = SIGCHLD };
 
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || seccomp_load(filter, n, false) < 0)
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || seccomp_load_filter(filter, n, false) < 0)
 		return 1;
 #define REFUSED(call, e) (errno = 0, (call) == -1 && errno == (e))
 	if (!REFUSED(unshare(CLONE_NEWUSER), EPERM) || !REFUSED(unshare(CLONE_NEWNS), EPERM))
