@@ -5,6 +5,15 @@
 
 /* One line per verb, in the order of help. */
 #define VERBS(X)       \
+	X(images)      \
+	X(image_inspect) \
+	X(history)     \
+	X(tag)         \
+	X(rmi)         \
+	X(save)        \
+	X(load)        \
+	X(import)      \
+	X(image_prune) \
 	X(version)     \
 	X(help)        \
 	X(internal_man)

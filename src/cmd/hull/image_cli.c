@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "image_cli.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "clock.h"
+#include "format.h"
+#include "json.h"
+#include "str.h"
+
+/* The monitor is not asked: a container that the engine has started and not
+ * yet recorded as exited counts as running. */
+static int find_user(void *ctx, const char *image_id, struct image_user *ret, struct err *err)
+{
+	struct store *store = ctx;
+	int64_t one;
+	int r = db_query_i64(store->db, &one, err, "SELECT 1 FROM sqlite_master WHERE name='containers'", "");
+	if (r <= 0)
+		return r;
+	CLEANUP_DB_STMT struct db_stmt *q = NULL;
+	r = db_query(store->db, &q, err,
+		     "SELECT id, status = 2 FROM containers WHERE image = ? ORDER BY status = 2 DESC LIMIT 1", "s",
+		     image_id);
+	if (r < 0 || (r = db_next(q, err)) <= 0)
+		return r;
+	snprintf(ret->container, sizeof(ret->container), "%s", db_text(q, 0));
+	ret->is_running = db_i64(q, 1);
+	return 1;
+}
+
+struct image_users image_cli_users(struct store *store)
+{
+	return (struct image_users){ find_user, store };
+}
+
+/* ---- listings ---- */
+
+void image_rows_add(struct image_rows *rows, ...)
+{
+	va_list ap;
+	va_start(ap, rows);
+	for (size_t i = 0; i < rows->columns_n; i++)
+		strv_add(&rows->cells, va_arg(ap, const char *));
+	va_end(ap);
+}
+
+void image_rows_done(struct image_rows *rows)
+{
+	strv_free(&rows->cells);
+}
+
+static void print_table(const struct image_rows *rows)
+{
+	size_t n = rows->columns_n, width[32] = { 0 }, last = 0;
+	for (size_t c = 0; c < n; c++) {
+		if (!rows->columns[c].header)
+			continue;
+		last = c;
+		width[c] = strlen(rows->columns[c].header);
+		for (size_t i = c; i < rows->cells.n; i += n)
+			if (strlen(rows->cells.v[i]) > width[c])
+				width[c] = strlen(rows->cells.v[i]);
+	}
+	for (size_t line = 0; line <= rows->cells.n / n; line++)
+		for (size_t c = 0; c < n; c++) {
+			if (!rows->columns[c].header)
+				continue;
+			const char *cell = line ? rows->cells.v[(line - 1) * n + c] : rows->columns[c].header;
+			if (c == last)
+				printf("%s\n", cell);
+			else
+				printf("%-*s   ", (int)width[c], cell);
+		}
+}
+
+int image_rows_print(const struct image_rows *rows, const char *format, struct err *err)
+{
+	size_t n = rows->cells.n / rows->columns_n;
+	if (str_is_empty(format) || str_eq(format, "table")) {
+		print_table(rows);
+		return 0;
+	}
+	bool has_header = str_starts_with(format, "table ");
+	if (has_header)
+		format += strlen("table ");
+	for (size_t i = has_header ? 0 : 1; i <= n; i++) {
+		CLEANUP_BUF struct buf object = BUF_INIT(1 << 20);
+		struct json_writer w;
+		json_writer_init(&w, &object, 0);
+		jw_object(&w);
+		for (size_t c = 0; c < rows->columns_n; c++) {
+			const struct image_column *column = &rows->columns[c];
+			jw_kv_str(&w, column->key,
+				  i ? rows->cells.v[(i - 1) * rows->columns_n + c]
+				    : column->header ? column->header : column->key);
+		}
+		jw_object_end(&w);
+		int r = json_writer_finish(&w);
+		if (r < 0)
+			return err_set(err, ERR_SYSTEM, r, "print a row");
+		if ((r = format_print_object(stdout, format, &object, err)) < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* ---- progress ---- */
+
+#define REDRAW_MS 100
+
+static void describe(const struct image_event *e, char *out, size_t size)
+{
+	char done[32], all[32];
+	if (e->total > 0)
+		snprintf(out, size, "%s  %s/%s", e->status, str_human_size((double)e->current, done),
+			 str_human_size((double)e->total, all));
+	else if (e->current > 0)
+		snprintf(out, size, "%s  %s", e->status, str_human_size((double)e->current, done));
+	else
+		snprintf(out, size, "%s", e->status);
+}
+
+static void redraw(struct image_screen *s, size_t line, const char *text)
+{
+	size_t up = s->ids.n - line;
+	fprintf(s->out, "\033[%zuA\r\033[K%s: %s\033[%zuB\r", up, s->ids.v[line], text, up);
+	fflush(s->out);
+}
+
+static void report(void *ctx, const struct image_event *e)
+{
+	struct image_screen *s = ctx;
+	char text[160];
+	if (s->is_quiet)
+		return;
+	describe(e, text, sizeof(text));
+	if (!e->id) {
+		fprintf(s->out, "%s\n", text);
+		return;
+	}
+	size_t line = 0;
+	while (line < s->ids.n && !str_eq(s->ids.v[line], e->id))
+		line++;
+	bool is_new = line == s->ids.n;
+	if (is_new) {
+		strv_add(&s->ids, e->id);
+		strv_add(&s->last, "");
+		if (s->is_fancy)
+			fputc('\n', s->out);
+	}
+	if (s->is_fancy) {
+		/* Counting is redrawn now and then, a new word at once. */
+		bool is_counting = e->current > 0 && e->current < e->total;
+		if (is_counting && !is_new && clock_mono_ms() - s->drawn_ms < REDRAW_MS)
+			return;
+		s->drawn_ms = clock_mono_ms();
+		redraw(s, line, text);
+	} else if (!str_eq(s->last.v[line], e->status)) {
+		fprintf(s->out, "%s: %s\n", e->id, e->status);
+		free(s->last.v[line]);
+		s->last.v[line] = str_dup(e->status);
+	}
+}
+
+struct image_progress image_screen_progress(struct image_screen *screen)
+{
+	return (struct image_progress){ report, screen };
+}
+
+void image_screen_done(struct image_screen *s)
+{
+	strv_free(&s->ids);
+	strv_free(&s->last);
+}
