@@ -115,7 +115,10 @@ static int limit_capabilities(bool is_dir)
  * of the directory in any case. */
 static void limit_paths(int dir_fd)
 {
-	const uint64_t all = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1;
+	/* The first version forbids links between directories altogether. */
+	if (syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) < 2)
+		return;
+	const uint64_t all = (LANDLOCK_ACCESS_FS_REFER << 1) - 1;
 	struct landlock_ruleset_attr attr = { .handled_access_fs = all };
 	CLEANUP_FD int fd = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
 	struct landlock_path_beneath_attr beneath = { .allowed_access = all & ~(uint64_t)LANDLOCK_ACCESS_FS_EXECUTE,
