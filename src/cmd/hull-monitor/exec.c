@@ -75,6 +75,7 @@ static void exited(void *ctx, uint32_t events)
 		return;
 	}
 	log_exec_die(e, code);
+	monitor_trim_soon(m);
 	struct client *c = e->client;
 	session_free(e);
 	if (c) {

@@ -177,5 +177,6 @@ void health_probe_done(struct monitor *m, int exit_code, bool did_start, const s
 			become(m, RUN_HEALTH_UNHEALTHY);
 	}
 	lifecycle_save(m);
+	monitor_trim_soon(m);
 	schedule(m);
 }

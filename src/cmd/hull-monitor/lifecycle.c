@@ -182,6 +182,7 @@ static void launched(void *ctx, uint32_t events)
 		}
 	}
 	output_go(m);
+	monitor_trim_soon(m);
 	thread_caps_lower();
 }
 

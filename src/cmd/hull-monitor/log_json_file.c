@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "buf.h"
@@ -34,7 +35,8 @@ static struct {
 	size_t time_len;
 	char time_text[CLOCK_RFC3339_SIZE];
 } json = { .dirfd = -1, .fd = -1 };
-static char out[OUT_MAX] __attribute__((aligned(4096)));
+/* Whole pages, so that trimming them touches nothing else. */
+static char out[(OUT_MAX + 4095) / 4096 * 4096] __attribute__((aligned(4096)));
 
 static int open_file(int flags)
 {
@@ -196,4 +198,10 @@ static uint64_t json_flush(int *ret_why)
 	return lost;
 }
 
-const struct log_driver_ops log_json_file_ops = { .open = json_open, .write = json_write, .flush = json_flush };
+static void json_trim(void)
+{
+	if (!json.out_len)
+		(void)madvise(out, sizeof(out), MADV_DONTNEED);
+}
+
+const struct log_driver_ops log_json_file_ops = { .open = json_open, .write = json_write, .flush = json_flush, .trim = json_trim };

@@ -30,6 +30,8 @@ struct log_driver_ops {
 	int (*write)(const struct log_line *line);
 	/* The end of a batch. Returns the lines lost since, and why in *ret_why. */
 	uint64_t (*flush)(int *ret_why);
+	/* Give back the memory that a burst touched; may be NULL. */
+	void (*trim)(void);
 };
 extern const struct log_driver_ops log_json_file_ops, log_journald_ops, log_syslog_ops;
 

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 #include "fd.h"
+#include "memory_trim.h"
 #include "monitor.h"
 #include "str.h"
 
@@ -75,6 +76,21 @@ static void watch_signals(struct monitor *m)
 		return;
 	m->signals = (struct loop_source){ .fd = fd, .ready = asked_to_end, .ctx = m };
 	(void)!loop_watch(&m->loop, &m->signals, EPOLLIN);
+}
+
+static void trim(void *ctx)
+{
+	struct monitor *m = ctx;
+	if (m->log.ops && m->log.ops->trim)
+		m->log.ops->trim();
+	memory_trim();
+}
+
+void monitor_trim_soon(struct monitor *m)
+{
+	m->trim.fire = trim;
+	m->trim.ctx = m;
+	loop_timer_set(&m->loop, &m->trim, 200 * NS_PER_MS);
 }
 
 /* What can wait until the launcher is on its way. */

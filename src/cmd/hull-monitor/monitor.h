@@ -116,7 +116,7 @@ struct monitor {
 	struct input input;
 	struct log_sink log;
 	struct health health;
-	struct loop_timer stop_timer, restart_timer, linger;
+	struct loop_timer stop_timer, restart_timer, linger, trim;
 	int pty;
 	uint32_t rows, cols; /* asked for before the terminal existed */
 	bool was_started, is_draining, has_late_init;
@@ -128,6 +128,8 @@ struct monitor {
 
 /* main.c */
 void monitor_late_init(struct monitor *m);
+/* Something that touched memory is over: give it back, once it stays quiet. */
+void monitor_trim_soon(struct monitor *m);
 
 /* lifecycle.c */
 void lifecycle_start(struct monitor *m, struct client *client);

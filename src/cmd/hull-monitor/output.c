@@ -191,6 +191,7 @@ static void stream_ready(void *ctx, uint32_t events)
 	} else if (r == 0 && s->read_size > READ_MIN) {
 		/* The burst is over. */
 		s->read_size = READ_MIN;
+		monitor_trim_soon(m);
 		(void)madvise(chunk + READ_MIN, sizeof(chunk) - READ_MIN, MADV_DONTNEED);
 	}
 }
