@@ -106,6 +106,13 @@ int image_rows_print(const struct image_rows *rows, const char *format, struct e
 	return 0;
 }
 
+void image_rows_print_key(const struct image_rows *rows, const char *key)
+{
+	for (size_t i = 0; i < rows->cells.n; i++)
+		if (str_eq(rows->columns[i % rows->columns_n].key, key))
+			printf("%s\n", rows->cells.v[i]);
+}
+
 /* ---- progress ---- */
 
 #define REDRAW_MS 100

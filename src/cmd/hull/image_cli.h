@@ -27,6 +27,8 @@ void image_rows_add(struct image_rows *rows, ...); /* columns_n strings */
 /* @format: NULL or "table" for the table, "json" for an object a line, or a
  * template (format.h), with "table " before it for one line of headers. */
 int image_rows_print(const struct image_rows *rows, const char *format, struct err *err) MUST_CHECK;
+/* Only the values of @key, a line each (-q). */
+void image_rows_print_key(const struct image_rows *rows, const char *key);
 void image_rows_done(struct image_rows *rows);
 
 /* ---- progress ----

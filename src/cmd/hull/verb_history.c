@@ -65,7 +65,10 @@ static int history(struct store *store, const struct history_opts *o, const char
 	for (size_t i = 0; i < n; i++)
 		add_row(&rows, &lines[i], o);
 	image_history_free(lines, n);
-	return image_rows_print(&rows, o->quiet ? "{{.ID}}" : o->format, err);
+	if (!o->quiet)
+		return image_rows_print(&rows, o->format, err);
+	image_rows_print_key(&rows, "ID");
+	return 0;
 }
 
 static int run(struct cli *cli, const void *opts, int argc, char **argv)

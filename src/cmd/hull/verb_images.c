@@ -160,7 +160,10 @@ static int list(struct store *store, const struct images_opts *o, const char *pa
 			add_row(&rows, s, NULL, o);
 	}
 	image_list_free(images, n);
-	return image_rows_print(&rows, o->quiet ? "{{.ID}}" : o->format, err);
+	if (!o->quiet)
+		return image_rows_print(&rows, o->format, err);
+	image_rows_print_key(&rows, "ID");
+	return 0;
 }
 
 static int run(struct cli *cli, const void *opts, int argc, char **argv)
