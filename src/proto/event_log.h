@@ -8,7 +8,7 @@
  *   container  health_status: healthy|unhealthy|starting   (no attributes)
  *   container  oom
  *   container  exec_die   execID=..., exitCode=...   (when EXEC carried an exec id)
- *   container  log_lost   lines=..., reason=...
+ *   container  log_lost   reason=... (at the first line that could not be kept)
  * The engine adds image, name and labels from its own records. start, die, stop
  * and kill are the engine's to record. */
 #pragma once

@@ -113,6 +113,11 @@ static int apply_one(struct options *o, const char *key, const char *value, stru
 	} else if (strcmp(key, "compress") == 0) {
 		if (str_parse_bool(value, &conf->log_compress) < 0)
 			return err_set(err, ERR_INVALID, 0, "invalid value for compress: %s", value);
+		if (conf->log_compress) {
+			int r = err_set(err, ERR_UNSUPPORTED, 0, "rotated logs are not compressed yet");
+			err_hint(err, "leave out --log-opt compress=true; max-size and max-file bound the space");
+			return r;
+		}
 	} else if (strcmp(key, "syslog-address") == 0) {
 		return parse_syslog_address(value, &conf->syslog_address, err);
 	} else if (strcmp(key, "syslog-facility") == 0) {

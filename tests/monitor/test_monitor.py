@@ -15,6 +15,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 import traceback
@@ -71,7 +72,7 @@ class Conn:
 
 
 class Workload:
-    def __init__(self, args, tty=False, env=None, **conf):
+    def __init__(self, args, tty=False, env=None, spawn=True, **conf):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="hull-mon-"))
         self.root, self.run = self.dir / "root", self.dir / "run"
         self.state_dir, self.run_dir = self.root / "workloads" / ID, self.run / "workloads" / ID
@@ -88,7 +89,9 @@ class Workload:
         self.conf_lines = lines
         self.write_conf()
         self.env = dict(os.environ, HULL_ROOT=str(self.root), HULL_RUN=str(self.run), **(env or {}))
-        self.spawn()
+        self.process = None
+        if spawn:
+            self.spawn()
 
     def write_conf(self):
         text = ""
@@ -506,6 +509,146 @@ def killed_monitor_takes_the_workload_with_it():
     assert w.state()["status"] == "running", "readable, behind a free lock"
     with open(w.run_dir / "lock", "rb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return w
+
+
+@test
+def full_disk_loses_lines_not_the_workload():
+    if os.geteuid() != 0 or subprocess.run(["unshare", "-m", "true"], check=False, capture_output=True).returncode:
+        return None
+    w = sh("read x; i=0; while [ $i -lt 3000 ]; do echo $i xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; i=$((i+1)); done; read x; echo last",
+           open_stdin=1, spawn=False)
+    config = (w.state_dir / "config.json").read_bytes()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(w.state_dir)], check=True)
+    try:
+        (w.state_dir / "config.json").write_bytes(config)
+        w.spawn()
+        w.start(IN | OUT | OWNER)
+        w.hull.send(STDIN, data=b"\n")
+        out = b""
+        while b"2999 x" not in out:
+            out += w.hull.expect(STDOUT)[3]
+        os.truncate(w.state_dir / f"{ID}-json.log", 0)
+        w.hull.send(STDIN, data=b"\n")
+        w.hull.until_exit()
+        w.gone()
+        logged = [line["log"] for line in w.log()]
+        assert any("log lines were lost: No space left" in line for line in logged) and "last\n" in logged, logged[-3:]
+        assert "log_lost\t" in (w.run / "events").read_text()
+    finally:
+        subprocess.run(["umount", "-l", str(w.state_dir)], check=True)
+    return w
+
+
+def tool(sock, *args, **popen):
+    fd = sock.fileno()
+
+    def setup():
+        os.dup2(fd, 3)
+        os.set_inheritable(3, True)
+    return subprocess.Popen([os.environ["ATTACH_TOOL"], *args], preexec_fn=setup, close_fds=False, **popen)
+
+
+@test
+def session_over_pipes():
+    w = sh("cat; echo done >&2; exit 6", open_stdin=1, stdin_once=1)
+    data = os.urandom(1 << 20)
+    p = tool(w.hull.s, "run", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    w.hull.s.close()
+    out, err = p.communicate(data, timeout=30)
+    assert out == data and err == b"done\n" and p.returncode == 6, (len(out), err, p.returncode)
+    assert w.gone() == 0
+    return w
+
+
+@test
+def session_on_a_terminal_detaches():
+    w = sh("read x; echo got $x; sleep 100", tty=True, open_stdin=1)
+    master, slave = os.openpty()
+    before = termios.tcgetattr(slave)
+    p = tool(w.hull.s, "run", "tty", stdin=slave, stdout=slave, stderr=slave)
+    w.hull.s.close()
+    os.write(master, b"hello\r")
+    seen = b""
+    while b"got hello" not in seen:
+        seen += os.read(master, 1000)
+    assert termios.tcgetattr(slave)[3] & termios.ICANON == 0, "raw"
+    os.write(master, b"\x10\x11")
+    assert p.wait(10) == 200
+    assert termios.tcgetattr(slave)[3] == before[3], "restored"
+    assert w.state()["status"] == "running"
+    os.close(master)
+    os.close(slave)
+    return w
+
+
+@test
+def session_of_an_exec():
+    w = sh("sleep 100")
+    w.start(OUT)
+    process = {"terminal": False, "cwd": "/", "args": ["sh", "-c", "cat; echo e >&2; exit 8"], "user": {"uid": 0, "gid": 0}}
+    c = w.connect()
+    p = tool(c.s, "exec", "plain", json.dumps(process), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    c.close()
+    out, err = p.communicate(b"x" * 100000, timeout=30)
+    assert (len(out), err, p.returncode) == (100000, b"e\n", 8)
+    # Sockets are not handed to the process: a relay stands between.
+    ours, theirs = socket.socketpair()
+    c = w.connect()
+    p = tool(c.s, "exec", "plain", json.dumps(dict(process, args=["sh", "-c", "readlink /proc/self/fd/1; exit 3"])),
+             stdin=subprocess.DEVNULL, stdout=theirs)
+    c.close()
+    theirs.close()
+    assert p.wait(20) == 3
+    assert ours.recv(100).startswith(b"pipe:")
+    c = w.connect()
+    p = tool(c.s, "exec", "plain", json.dumps(dict(process, args=["sleep", "100"])), stdin=subprocess.DEVNULL)
+    c.close()
+    time.sleep(0.3)
+    p.send_signal(signal.SIGTERM)
+    assert p.wait(20) == 143
+    return w
+
+
+@test
+def journald_entries():
+    where = tempfile.mktemp()
+    journal = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    journal.bind(where)
+    journal.settimeout(10)
+    w = sh("echo hello", log_driver=2, log_tag="mytag", log_attrs=["app.kind=x"], env={"HULL_JOURNAL_SOCKET": where})
+    w.start(OUT | OWNER)
+    data = journal.recv(65536)
+    assert b"CONTAINER_TAG=mytag\n" in data and b"APP_KIND=x\n" in data and b"PRIORITY=6\n" in data, data
+    assert data.endswith(b"MESSAGE\n" + struct.pack("<Q", 5) + b"hello\n"), data
+    w.hull.until_exit()
+    os.unlink(where)
+    return w
+
+
+@test
+def syslog_formats():
+    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    udp.bind(("127.0.0.1", 0))
+    udp.settimeout(10)
+    w = sh("echo over udp", log_driver=3, syslog_address=f"udp://127.0.0.1:{udp.getsockname()[1]}", syslog_format=2, log_tag="t",
+           syslog_facility=16)
+    w.start(OUT | OWNER)
+    data = udp.recv(65536)
+    assert re.fullmatch(rb"<134>1 \S+Z \S+ t \d+ t - over udp", data), data
+    w.hull.until_exit()
+    w.remove()
+    tcp = socket.socket()
+    tcp.bind(("127.0.0.1", 0))
+    tcp.listen()
+    w = sh("for i in 1 2 3; do echo line $i; done; exit 1", log_driver=3, syslog_address=f"tcp://127.0.0.1:{tcp.getsockname()[1]}",
+           syslog_format=1, log_tag="t")
+    w.start(OUT | OWNER)
+    peer, _ = tcp.accept()
+    w.hull.until_exit()
+    w.gone()
+    lines = peer.makefile("rb").read().splitlines()
+    assert [line.rsplit(b": ", 1)[1] for line in lines] == [b"line 1", b"line 2", b"line 3"], lines
     return w
 
 

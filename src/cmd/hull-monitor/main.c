@@ -107,7 +107,7 @@ void monitor_late_init(struct monitor *m)
 		m->log.ops = NULL;
 		char reason[300];
 		snprintf(reason, sizeof(reason), "reason=%.250s", err.msg);
-		monitor_event(m, "log_lost", "lines=all", reason);
+		monitor_event(m, "log_lost", reason, NULL);
 	}
 }
 

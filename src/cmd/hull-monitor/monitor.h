@@ -122,7 +122,7 @@ struct monitor {
 	bool was_started, is_draining, has_late_init;
 	bool restart_wanted, restart_refused; /* by a health action */
 	bool had_owner; /* there is one, and the bookkeeping is its */
-	bool is_finished;
+	bool is_finished, has_told_loss;
 	int old_oom_score_adj;
 };
 

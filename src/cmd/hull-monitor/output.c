@@ -8,6 +8,7 @@
  * hold it for HOLD_MAX_NS without taking a chunk and is then disconnected: a
  * forgotten `hull attach | less` must not stop a service. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
@@ -68,6 +69,21 @@ static bool send_chunk(struct monitor *m, struct client *c)
 
 static void retry(void *ctx);
 
+/* Once a spell of losses; how many they were is in the log when it works again. */
+static void tell_log_loss(struct monitor *m)
+{
+	char reason[96];
+	if (!m->log.lost) {
+		m->has_told_loss = false;
+		return;
+	}
+	if (m->has_told_loss)
+		return;
+	m->has_told_loss = true;
+	snprintf(reason, sizeof(reason), "reason=%s", strerror(m->log.lost_why));
+	monitor_event(m, "log_lost", reason, NULL);
+}
+
 /* Give the chunk to whoever has not had it; true when it is done with. */
 static bool deliver(struct monitor *m)
 {
@@ -78,6 +94,7 @@ static bool deliver(struct monitor *m)
 	if (o->chunk_logged < o->chunk_len) {
 		o->chunk_logged += log_sink_feed(&m->log, o->chunk_stream, chunk + o->chunk_logged, o->chunk_len - o->chunk_logged);
 		all = o->chunk_logged == o->chunk_len;
+		tell_log_loss(m);
 	}
 	for (size_t i = 0; i < CLIENTS_MAX; i++) {
 		if (m->client[i].source.fd >= 0 && !send_chunk(m, &m->client[i]))
