@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Ends: of a run, of a container, and of what dead processes left. */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "clock.h"
+#include "containers.h"
+#include "events.h"
+#include "fault.h"
+#include "fd.h"
+#include "image_store.h"
+#include "image_users.h"
+#include "networks.h"
+#include "volumes.h"
+
+/* Everything of a run that lives outside the folders: processes, cgroups,
+ * addresses, ports. */
+static int release_run(struct engine *engine, const struct container *c, struct err *err)
+{
+	const struct isolation *back_end;
+	struct isolation_handle handle = container_handle(c);
+	int r = isolation_get(c->level, &back_end, err);
+	if (r == 0)
+		r = back_end->destroy(&handle, err);
+	if (r == 0)
+		r = networks_release(engine, c->id, err);
+	if (r == 0)
+		r = db_run(engine->db, err, "DELETE FROM ports WHERE container = ?", "s", c->id);
+	return r < 0 ? r : 0;
+}
+
+/* A monitor that is still there would write into what is being removed. */
+static void kill_monitor(struct engine *engine, const struct container *c)
+{
+	CLEANUP_FD int dir = engine_open_run_dir(engine, c->id), lock = -1;
+	if (dir < 0 || c->run.monitor_pid <= 1)
+		return;
+	for (int i = 0; i < 500 && run_state_lock(dir, &lock) == -EWOULDBLOCK; i++) {
+		kill(c->run.monitor_pid, SIGKILL);
+		struct timespec ms = { 0, 2000000 };
+		nanosleep(&ms, NULL);
+	}
+}
+
+static int image_users_find(void *ctx, const char *image_id, struct image_user *ret, struct err *err)
+{
+	struct engine *engine = ctx;
+	CLEANUP_FREE char *id = NULL;
+	int64_t status = 0;
+	int r = db_query_text(engine->db, &id, err, "SELECT id FROM containers WHERE image = ? ORDER BY status = 2 DESC LIMIT 1", "s", image_id);
+	if (r <= 0)
+		return r;
+	r = db_query_i64(engine->db, &status, err, "SELECT status FROM containers WHERE id = ?", "s", id);
+	if (r < 0)
+		return r;
+	if (str_copy(ret->container, sizeof(ret->container), id) < 0)
+		return -EINVAL;
+	ret->is_running = status == ROW_STARTED;
+	return 1;
+}
+
+struct image_users engine_image_users(struct engine *engine)
+{
+	return (struct image_users){ image_users_find, engine };
+}
+
+static int remove_everything(struct engine *engine, struct container *c, bool volumes, struct err *err)
+{
+	char path[96];
+	snprintf(path, sizeof(path), "workloads/%s", c->id);
+	kill_monitor(engine, c);
+	int r = release_run(engine, c, err);
+	if (r == 0)
+		r = FAULT("rm.released");
+	if (r == 0 && (r = fd_remove_tree_at(engine->run_fd, path)) < 0)
+		err_set(err, ERR_SYSTEM, r, "remove %s/%s", engine->run, path);
+	if (r == 0)
+		r = FAULT("rm.run_dir");
+	if (r == 0 && (r = fd_remove_tree_at(engine->store->root_fd, path)) < 0)
+		err_set(err, ERR_SYSTEM, r, "remove %s/%s", engine->root, path);
+	if (r == 0)
+		r = FAULT("rm.workload");
+	if (r < 0)
+		return r;
+	CLEANUP_DB_TX struct db_tx tx = { 0 };
+	r = db_tx_begin(engine->db, &tx, err);
+	if (r == 0)
+		r = volumes_release(engine, c->id, volumes, err);
+	if (r == 0)
+		r = db_run(engine->db, err, "DELETE FROM containers WHERE id = ?", "s", c->id);
+	if (r > 0)
+		r = event_record_container(engine, c, "destroy", NULL, err);
+	if (r >= 0)
+		r = db_tx_commit(&tx, err);
+	if (r < 0)
+		return r;
+	struct image_users users = engine_image_users(engine);
+	return image_collect(engine->store, &users, err);
+}
+
+int container_undo(struct engine *engine, const char *id, struct err *err)
+{
+	CLEANUP_CONTAINER struct container *c = NULL;
+	struct err none = ERR_INIT;
+	int r = container_find(engine, id, &c, &none);
+	if (r < 0)
+		return none.kind == ERR_NOT_FOUND ? 0 : (*err = none, r);
+	return remove_everything(engine, c, c->auto_remove, err);
+}
+
+static int record_end(struct engine *engine, struct container *c, struct err *err)
+{
+	CLEANUP_DB_TX struct db_tx tx = { 0 };
+	int r = db_tx_begin(engine->db, &tx, err);
+	if (r < 0)
+		return r;
+	bool has_run = c->run.magic != 0 && c->run.started_ns != 0;
+	int64_t now = clock_wall_ns();
+	r = db_run(engine->db, err,
+		   "UPDATE containers SET status = ?, started_ns = ?, finished_ns = ?, exit_code = ?, oom_killed = ?,"
+		   " restart_count = ?, error = CASE WHEN ? = '' THEN error ELSE ? END, owner_pid = ?, owner_ticks = ? WHERE id = ? AND status = 2",
+		   "iiiiiissiis", (int64_t)(c->auto_remove ? ROW_REMOVING : ROW_EXITED), c->started_ns,
+		   c->finished_ns ? c->finished_ns : now, (int64_t)c->exit_code, (int64_t)c->oom_killed, (int64_t)c->restart_count,
+		   c->run.error, c->run.error, (int64_t)getpid(), (int64_t)process_start_ticks(getpid()), c->id);
+	if (r <= 0)
+		return r;
+	char code[32];
+	snprintf(code, sizeof(code), "exitCode=%d", c->exit_code);
+	if (has_run)
+		r = event_record_container(engine, c, "die", code, err);
+	if (r >= 0)
+		r = db_tx_commit(&tx, err);
+	return r < 0 ? r : 1;
+}
+
+int container_finish(struct engine *engine, const char *id, struct err *err)
+{
+	CLEANUP_CONTAINER struct container *c = NULL;
+	struct err none = ERR_INIT;
+	int r = container_find(engine, id, &c, &none);
+	if (r < 0)
+		return none.kind == ERR_NOT_FOUND ? 0 : (*err = none, r);
+	if (c->row_status != ROW_STARTED)
+		return 0;
+	r = record_end(engine, c, err);
+	if (r <= 0)
+		return r;
+	r = FAULT("finish.recorded");
+	if (r == 0 && c->auto_remove)
+		return remove_everything(engine, c, true, err);
+	return r == 0 ? release_run(engine, c, err) : r;
+}
+
+void container_start_failed(struct engine *engine, struct container *c, const struct err *why)
+{
+	struct err ignored = ERR_INIT;
+	int code = container_start_exit_code(why);
+	if (c->auto_remove) {
+		if (container_undo(engine, c->id, &ignored) < 0)
+			return; /* recovery does it */
+		return;
+	}
+	if (release_run(engine, c, &ignored) < 0)
+		ignored = ERR_INIT;
+	/* Docker: it stays "created", with the reason and the code. */
+	if (db_run(engine->db, &ignored,
+		   "UPDATE containers SET status = CASE WHEN started_ns = 0 THEN 1 ELSE 3 END, exit_code = ?, error = ? WHERE id = ?",
+		   "iss", (int64_t)code, why->msg, c->id) < 0)
+		return;
+	CLEANUP_FD int dir = engine_open_run_dir(engine, c->id);
+	if (dir >= 0)
+		unlinkat(dir, "state", 0);
+}
+
+/* Rows whose process died half-way, and runs whose monitor did. The latter are
+ * looked at up to a number, so that opening stays quick beside a thousand
+ * running containers; ps and whoever names one looks at the rest. */
+int engine_recover(struct engine *engine, struct err *err)
+{
+	CLEANUP_STRV struct strv ids = { 0 };
+	CLEANUP_DB_STMT struct db_stmt *row = NULL;
+	int r = db_query(engine->db, &row, err,
+			 "SELECT id FROM containers WHERE status IN (0, 4) UNION ALL"
+			 " SELECT id FROM (SELECT id FROM containers WHERE status = 2 LIMIT 32)", "");
+	while (r >= 0 && (r = db_next(row, err)) > 0)
+		strv_add(&ids, db_text(row, 0));
+	db_stmt_free(TAKE_PTR(row));
+	for (size_t i = 0; r >= 0 && i < ids.n; i++) {
+		CLEANUP_CONTAINER struct container *c = NULL;
+		struct err none = ERR_INIT;
+		if (container_find(engine, ids.v[i], &c, &none) < 0)
+			continue;
+		bool owner_lives = c->owner_pid > 0 && process_start_ticks(c->owner_pid) == c->owner_ticks;
+		if (c->row_status == ROW_STARTED) {
+			if (c->is_orphaned)
+				r = container_finish(engine, c->id, err);
+		} else if (!owner_lives) {
+			r = remove_everything(engine, c, c->auto_remove, err);
+		}
+	}
+	return r < 0 ? r : events_drain(engine, err);
+}
+
+int container_remove(struct engine *engine, const char *name, bool force, bool volumes, struct err *err)
+{
+	CLEANUP_CONTAINER struct container *c = NULL;
+	int r = container_find(engine, name, &c, err);
+	if (r < 0)
+		return r;
+	if (container_is_running(c) && !force) {
+		err_set(err, ERR_CONFLICT, 0,
+			"cannot remove container \"%s\": container is %s: stop the container before removing or force remove", c->name,
+			container_status_name(c->status));
+		err_hint(err, "hull rm -f %s", c->name);
+		return err->errnum ? err->errnum : -EBUSY;
+	}
+	/* From here on it is nobody's but ours; should we die, recovery goes on. */
+	r = db_run(engine->db, err, "UPDATE containers SET status = 4, owner_pid = ?, owner_ticks = ?, auto_remove = ? WHERE id = ?", "iiis",
+		   (int64_t)getpid(), (int64_t)process_start_ticks(getpid()), (int64_t)volumes, c->id);
+	if (r == 0)
+		return err_set(err, ERR_NOT_FOUND, 0, "No such container: %s", name);
+	if (r > 0)
+		r = FAULT("rm.marked");
+	return r < 0 ? r : remove_everything(engine, c, volumes, err);
+}

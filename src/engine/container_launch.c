@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Starting: everything a monitor needs is written, then it is spawned. */
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "clock.h"
+#include "containers.h"
+#include "events.h"
+#include "fault.h"
+#include "fd.h"
+#include "image_store.h"
+#include "log_options.h"
+#include "monitor_proto.h"
+#include "networks.h"
+#include "resolv_conf.h"
+#include "signal_names.h"
+#include "spec_builder.h"
+#include "volumes.h"
+
+extern char **environ;
+
+struct launch {
+	struct engine *engine;
+	struct container *c;
+	struct image *image;
+	struct strv layers;
+	struct spec_mount *mounts;
+	size_t mounts_n;
+	char *workload;
+	int workload_fd, run_fd;
+	struct runtime_spec *spec;
+};
+
+static void launch_done(struct launch *l)
+{
+	image_free(l->image);
+	strv_free(&l->layers);
+	spec_mounts_free(l->mounts, l->mounts_n);
+	free(l->workload);
+	cleanup_fd(&l->workload_fd);
+	cleanup_fd(&l->run_fd);
+	runtime_spec_free(l->spec);
+}
+
+/* Claim the row for this process: from now on it is ours to finish or undo. */
+static int claim(struct engine *engine, struct container *c, struct err *err)
+{
+	int32_t self = getpid();
+	if (c->row_status == ROW_STARTED && c->owner_pid == self)
+		return 0;
+	c->owner_pid = self;
+	c->owner_ticks = process_start_ticks(self);
+	int r = db_run(engine->db, err,
+		       "UPDATE containers SET status = 2, owner_pid = ?, owner_ticks = ?, error = NULL"
+		       " WHERE id = ? AND (status IN (1, 3) OR status = ?)",
+		       "iisi", (int64_t)self, (int64_t)c->owner_ticks, c->id, (int64_t)c->row_status);
+	if (r == 0)
+		return err_set(err, ERR_CONFLICT, 0, "container %s is being changed by another command", c->name);
+	c->row_status = ROW_STARTED;
+	return r < 0 ? r : 0;
+}
+
+static int make_dirs(struct launch *l, struct err *err)
+{
+	char path[96];
+	snprintf(path, sizeof(path), "workloads/%s", l->c->id);
+	int root = l->engine->store->root_fd;
+	if ((mkdirat(root, path, 0700) < 0 && errno != EEXIST) ||
+	    (l->workload_fd = openat(root, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0 ||
+	    (mkdirat(l->workload_fd, "upper", 0755) < 0 && errno != EEXIST) ||
+	    (mkdirat(l->workload_fd, "work", 0700) < 0 && errno != EEXIST))
+		return err_set(err, ERR_SYSTEM, -errno, "create %s", path);
+	if ((mkdirat(l->engine->run_fd, path, 0700) < 0 && errno != EEXIST) ||
+	    (l->run_fd = openat(l->engine->run_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
+		return err_set(err, ERR_SYSTEM, -errno, "create %s/%s", l->engine->run, path);
+	l->workload = engine_workload_path(l->engine, l->c->id, NULL);
+	/* The end of the last run, unless a restart is being counted there. */
+	if (l->c->run.status != RUN_RESTARTING && l->c->run.magic && unlinkat(l->run_fd, "state", 0) < 0 && errno != ENOENT)
+		return err_set(err, ERR_SYSTEM, -errno, "remove the last state");
+	return 0;
+}
+
+static int write_file(int dirfd, const char *name, const char *data, size_t len, mode_t mode, struct err *err)
+{
+	CLEANUP_FD int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
+	int r = fd < 0 ? -errno : fd_write_all(fd, data, len);
+	return r < 0 ? err_set(err, ERR_SYSTEM, r, "write %s", name) : 0;
+}
+
+static int write_hosts_files(struct launch *l, struct err *err)
+{
+	const struct container_config *c = l->c->config;
+	CLEANUP_BUF struct buf text = BUF_INIT(1 << 18), host = BUF_INIT(1 << 18);
+	const char *name = c->hostname ? c->hostname : "localhost";
+	int r = buf_printf(&text, "%s\n", name);
+	if (r == 0)
+		r = write_file(l->workload_fd, "hostname", text.data, text.len, 0644, err);
+	buf_clear(&text);
+	if (r == 0)
+		r = buf_append_str(&text, "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+					  "fe00::\tip6-localnet\nff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n");
+	for (size_t i = 0; r == 0 && i < c->extra_hosts.n; i++) {
+		const char *sep = strpbrk(c->extra_hosts.v[i], ":=");
+		if (sep)
+			r = buf_printf(&text, "%s\t%.*s\n", sep + 1, (int)(sep - c->extra_hosts.v[i]), c->extra_hosts.v[i]);
+	}
+	for (size_t i = 0; r == 0 && i < l->spec->interfaces_n; i++)
+		r = buf_printf(&text, "%.*s\t%s\n", (int)strcspn(l->spec->interfaces[i].address4, "/"),
+			       l->spec->interfaces[i].address4, name);
+	if (r == 0)
+		r = write_file(l->workload_fd, "hosts", text.data, text.len, 0644, err);
+	buf_clear(&text);
+	if (r == 0)
+		r = resolv_conf_read_host(&host);
+	if (r >= 0)
+		r = resolv_conf_make(buf_str(&host), &c->dns, &c->dns_search, &c->dns_options, &text);
+	if (r >= 0)
+		r = write_file(l->workload_fd, "resolv.conf", text.data ? text.data : "", text.len, 0644, err);
+	return r < 0 && !err_is_set(err) ? err_set(err, ERR_SYSTEM, r, "write hosts files") : r < 0 ? r : 0;
+}
+
+static int joined_pid(struct engine *engine, const char *mode, pid_t *ret, struct err *err)
+{
+	CLEANUP_CONTAINER struct container *other = NULL;
+	if (!str_starts_with(mode ? mode : "", "container:"))
+		return 0;
+	int r = container_find(engine, mode + strlen("container:"), &other, err);
+	if (r < 0)
+		return r;
+	if (other->status != CONTAINER_RUNNING && other->status != CONTAINER_PAUSED)
+		return err_set(err, ERR_CONFLICT, 0, "cannot join network of a non running container: %s", other->id);
+	*ret = other->run.pid;
+	return 0;
+}
+
+static int build_spec(struct launch *l, struct err *err)
+{
+	const struct container_config *c = l->c->config;
+	struct spec_inputs in = {
+		.id = l->c->id, .name = l->c->name, .config = c, .image = l->image->config, .layers = &l->layers,
+		.workload = l->workload, .userns_slot = l->c->userns_slot, .libexec = l->engine->libexec,
+		.mounts = l->mounts, .mounts_n = l->mounts_n,
+		.has_hosts_files = true,
+	};
+	int r = joined_pid(l->engine, c->network_mode, &in.net_pid, err);
+	if (r == 0)
+		r = joined_pid(l->engine, c->ipc_mode, &in.ipc_pid, err);
+	if (r == 0)
+		r = joined_pid(l->engine, c->pid_mode, &in.pid_pid, err);
+	return r < 0 ? r : spec_build(&in, &l->spec, err);
+}
+
+static int write_spec(struct launch *l, struct err *err)
+{
+	CLEANUP_BUF struct buf text = BUF_INIT(4 << 20);
+	int r = runtime_spec_write(l->spec, &text);
+	if (r < 0)
+		return err_set(err, ERR_SYSTEM, r, "write config.json");
+	return write_file(l->workload_fd, "config.json", text.data, text.len, 0600, err);
+}
+
+static void fill_health(struct monitor_conf *conf, const struct container_config *c, const struct image_config *image)
+{
+	const struct image_health *own = c->has_health ? &c->health : NULL;
+	const struct image_health *base = image->has_health ? &image->health : NULL;
+	const struct strv *test = own && own->test.n ? &own->test : base ? &base->test : NULL;
+	if (!test || test->n == 0 || str_eq(test->v[0], "NONE"))
+		return;
+	if (str_eq(test->v[0], "CMD-SHELL")) {
+		const struct strv *shell = c->shell.n ? &c->shell : &image->shell;
+		if (shell->n) {
+			strv_extend(&conf->health_test, shell);
+		} else {
+			strv_add(&conf->health_test, "/bin/sh");
+			strv_add(&conf->health_test, "-c");
+		}
+	}
+	for (size_t i = 1; i < test->n; i++)
+		strv_add(&conf->health_test, test->v[i]);
+#define PICK(field, target)                              \
+	do {                                             \
+		if (own && own->field)                   \
+			conf->target = own->field;       \
+		else if (base && base->field)            \
+			conf->target = base->field;      \
+	} while (0)
+	PICK(interval_ns, health_interval_ns);
+	PICK(timeout_ns, health_timeout_ns);
+	PICK(start_period_ns, health_start_period_ns);
+	PICK(start_interval_ns, health_start_interval_ns);
+	PICK(retries, health_retries);
+#undef PICK
+}
+
+static int write_monitor_conf(struct launch *l, struct err *err)
+{
+	const struct container_config *c = l->c->config;
+	CLEANUP_MONITOR_CONF struct monitor_conf *conf = monitor_conf_new();
+	conf->id = str_dup(l->c->id);
+	conf->name = str_dup(l->c->name);
+	conf->image = str_dup(l->c->image_name);
+	conf->hull_path = str_dup(l->engine->hull_path);
+	struct log_subject subject = { l->c->id, l->c->name, l->c->image_name, l->c->image_id, &l->c->labels, &c->env };
+	int r = log_options_apply(conf, c->log_driver, &c->log_opts, &subject, err);
+	if (r == 0)
+		r = restart_policy_parse(c->restart_policy ? c->restart_policy : "", &conf->restart, &conf->restart_max_retries, err);
+	if (r == 0 && !str_is_empty(c->health_on_failure))
+		r = health_action_parse(c->health_on_failure, &conf->health_on_failure, err);
+	if (r < 0)
+		return r;
+	if (c->restart_max_retries)
+		conf->restart_max_retries = (uint32_t)c->restart_max_retries;
+	fill_health(conf, c, l->image->config);
+	const char *signal_name = !str_is_empty(c->stop_signal) ? c->stop_signal : l->image->config->stop_signal;
+	int signo = SIGTERM;
+	if (!str_is_empty(signal_name)) {
+		r = signal_parse(signal_name, &signo, err);
+		if (r < 0)
+			return r;
+	}
+	conf->stop_signal = (uint32_t)signo;
+	if (c->has_stop_timeout)
+		conf->stop_timeout_s = c->stop_timeout_s < 0 ? UINT32_MAX : (uint32_t)c->stop_timeout_s;
+	conf->auto_remove = c->auto_remove;
+	conf->tty = c->tty;
+	conf->open_stdin = c->open_stdin;
+	conf->stdin_once = c->stdin_once;
+	return monitor_conf_write(l->run_fd, conf, err);
+}
+
+static int spawn_monitor(struct engine *engine, const char *id, int *ret_sock, struct err *err)
+{
+	int pair[2];
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return err_set(err, ERR_SYSTEM, -errno, "make a socket pair");
+	CLEANUP_FD int ours = pair[0], theirs = pair[1];
+	CLEANUP_FREE char *path = str_printf("%s/hull-monitor", engine->libexec);
+	CLEANUP_FREE char *arg = str_dup(id);
+	char name[] = "hull-monitor";
+	char *argv[] = { name, arg, NULL };
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attr;
+	sigset_t none, all;
+	pid_t pid;
+	sigemptyset(&none);
+	sigfillset(&all);
+	posix_spawn_file_actions_init(&actions);
+	posix_spawnattr_init(&attr);
+	/* dup2 onto itself would keep close-on-exec with some libcs: go by a high
+	 * number when the socket happens to be 3. */
+	if (theirs == 3) {
+		int moved = fcntl(theirs, F_DUPFD_CLOEXEC, 10);
+		close(theirs);
+		theirs = moved;
+	}
+	int r = posix_spawn_file_actions_adddup2(&actions, theirs, 3);
+	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+	posix_spawnattr_setsigmask(&attr, &none);
+	sigdelset(&all, SIGKILL);
+	sigdelset(&all, SIGSTOP);
+	posix_spawnattr_setsigdefault(&attr, &all);
+	if (r == 0)
+		r = posix_spawn(&pid, path, &actions, &attr, argv, environ);
+	posix_spawn_file_actions_destroy(&actions);
+	posix_spawnattr_destroy(&attr);
+	if (r != 0) {
+		err_set(err, ERR_SYSTEM, -r, "start %s", path);
+		err_hint(err, "is hull installed whole? HULL_LIBEXECDIR names the folder of its helpers");
+		return -r;
+	}
+	*ret_sock = TAKE_FD(ours);
+	return 0;
+}
+
+static int prepare(struct launch *l, struct err *err)
+{
+	struct container *c = l->c;
+	int r = image_load(l->engine->store, c->image_id, &l->image, err);
+	if (r == 0)
+		r = layers_ensure_mounted(l->engine->store, &l->image->config->diffids, &l->layers, err);
+	if (r >= 0)
+		r = make_dirs(l, err);
+	if (r == 0)
+		r = FAULT("start.dirs");
+	/* One transaction, and none when there is nothing to reserve. */
+	CLEANUP_DB_TX struct db_tx tx = { 0 };
+	const struct container_config *config = c->config;
+	bool has_volumes = config->binds.n || config->mounts_n || config->volumes_from.n || config->volumes.n ||
+			   l->image->config->volumes.n;
+	bool has_network = !str_eq(config->network_mode, "none") && !str_eq(config->network_mode, "host");
+	if (r == 0 && (has_volumes || has_network))
+		r = db_tx_begin(l->engine->db, &tx, err);
+	if (r == 0 && has_volumes)
+		r = volumes_resolve(l->engine, c, l->image->config, &l->mounts, &l->mounts_n, err);
+	if (r >= 0)
+		r = build_spec(l, err);
+	if (r >= 0)
+		r = networks_reserve(l->engine, c, l->spec, err);
+	if (r >= 0 && tx.db)
+		r = db_tx_commit(&tx, err);
+	if (r >= 0)
+		r = FAULT("start.reserved");
+	if (r >= 0)
+		r = write_hosts_files(l, err);
+	if (r == 0)
+		r = write_spec(l, err);
+	if (r == 0)
+		r = write_monitor_conf(l, err);
+	if (r >= 0)
+		r = FAULT("start.files");
+	return r;
+}
+
+int container_launch(struct engine *engine, struct container *c, int *ret_sock, struct err *err)
+{
+	struct launch l = { .engine = engine, .c = c, .workload_fd = -1, .run_fd = -1 };
+	int r = container_load_config(c, err);
+	if (r == 0)
+		r = claim(engine, c, err);
+	if (r < 0)
+		return r;
+	r = prepare(&l, err);
+	if (r == 0)
+		r = spawn_monitor(engine, c->id, ret_sock, err);
+	launch_done(&l);
+	if (r == 0)
+		r = FAULT("start.monitor");
+	if (r < 0 && !err_is_set(err))
+		err_set(err, ERR_SYSTEM, r, "start %s", c->name);
+	if (r < 0)
+		container_start_failed(engine, c, err);
+	return r;
+}
+
+int container_started(struct engine *engine, struct container *c, struct err *err)
+{
+	c->started_ns = clock_wall_ns();
+	CLEANUP_DB_TX struct db_tx tx = { 0 };
+	int r = db_tx_begin(engine->db, &tx, err);
+	if (r == 0)
+		r = db_run(engine->db, err, "UPDATE containers SET started_ns = ?, exit_code = 0, oom_killed = 0, error = NULL WHERE id = ?",
+			   "is", c->started_ns, c->id);
+	if (r >= 0)
+		r = event_record_container(engine, c, "start", NULL, err);
+	if (r >= 0)
+		r = db_tx_commit(&tx, err);
+	return r < 0 ? r : 0;
+}
+
+int container_await_start(struct engine *engine, struct container *c, int sock, struct err *err)
+{
+	struct mon_msg msg;
+	CLEANUP_FREE char *payload = mem_calloc(1, MON_PAYLOAD_MAX);
+	int r = mon_send(sock, MON_START, 0, 0, NULL, 0, NULL, 0);
+	while (r >= 0) {
+		size_t n = 0;
+		r = mon_recv(sock, &msg, payload, NULL, 0, &n);
+		if (r == 0)
+			r = -EPIPE;
+		if (r < 0 || msg.type == MON_STARTED)
+			break;
+		if (msg.type == MON_ERROR && msg.len == sizeof(struct err)) {
+			memcpy(err, payload, sizeof(*err));
+			r = err->errnum < 0 ? err->errnum : -EIO;
+			break;
+		}
+	}
+	if (r < 0 && !err_is_set(err))
+		err_set(err, ERR_SYSTEM, r, "the monitor of %s went away before it started it", c->name);
+	if (r < 0) {
+		container_start_failed(engine, c, err);
+		return r;
+	}
+	return container_started(engine, c, err);
+}
+
+int container_start(struct engine *engine, const char *name, struct err *err)
+{
+	CLEANUP_CONTAINER struct container *c = NULL;
+	CLEANUP_FD int sock = -1;
+	int r = container_find(engine, name, &c, err);
+	if (r < 0)
+		return r;
+	if (c->status == CONTAINER_PAUSED)
+		return err_set(err, ERR_CONFLICT, 0, "cannot start a paused container, try unpause instead");
+	if (c->status == CONTAINER_REMOVING)
+		return err_set(err, ERR_CONFLICT, 0, "container is marked for removal and cannot be started");
+	if (container_is_running(c))
+		return 0;
+	r = container_launch(engine, c, &sock, err);
+	return r < 0 ? r : container_await_start(engine, c, sock, err);
+}
+
+int container_start_exit_code(const struct err *why)
+{
+	if (why->errnum == -ENOENT && strstr(why->msg, "exec"))
+		return 127;
+	if (why->errnum == -EACCES || why->errnum == -EPERM || why->errnum == -ENOEXEC || why->errnum == -EISDIR)
+		return strstr(why->msg, "exec") ? 126 : 125;
+	return 125;
+}

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Verbs on containers that exist: mostly one question to the monitor. */
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "containers.h"
+#include "events.h"
+#include "image_store.h"
+#include "monitor_proto.h"
+#include "signal_names.h"
+#include "spec_builder.h"
+#include "user_lookup.h"
+
+static int not_running(const struct container *c, struct err *err)
+{
+	return err_set(err, ERR_CONFLICT, 0, "container %s is not running", c->id);
+}
+
+int container_connect(struct engine *engine, const struct container *c, int *ret_sock, struct err *err)
+{
+	CLEANUP_FD int dir = engine_open_run_dir(engine, c->id);
+	int r = dir < 0 ? dir : mon_connect(dir, ret_sock);
+	if (r == -ENOENT || r == -ECONNREFUSED)
+		return not_running(c, err);
+	return r < 0 ? err_set(err, ERR_SYSTEM, r, "reach the monitor of %s", c->name) : 0;
+}
+
+/* Receive until a message of @type (or ERROR, or the end). */
+static int await_reply(int sock, uint32_t type, struct mon_msg *msg, struct err *err)
+{
+	CLEANUP_FREE char *payload = mem_calloc(1, MON_PAYLOAD_MAX);
+	for (;;) {
+		size_t n = 0;
+		int r = mon_recv(sock, msg, payload, NULL, 0, &n);
+		if (r <= 0)
+			return err_set(err, ERR_SYSTEM, r ? r : -EPIPE, "the monitor went away");
+		if (msg->type == type)
+			return 0;
+		if (msg->type == MON_ERROR && msg->len == sizeof(*err)) {
+			memcpy(err, payload, sizeof(*err));
+			return err->errnum < 0 ? err->errnum : -EIO;
+		}
+	}
+}
+
+static int request(struct engine *engine, const struct container *c, uint32_t type, uint32_t arg, uint32_t arg2,
+		   int *ret_sock, struct err *err)
+{
+	struct mon_msg msg;
+	CLEANUP_FD int sock = -1;
+	int r = container_connect(engine, c, &sock, err);
+	if (r == 0 && (r = mon_send(sock, type, arg, arg2, NULL, 0, NULL, 0)) < 0)
+		err_set(err, ERR_SYSTEM, r, "ask the monitor of %s", c->name);
+	if (r == 0)
+		r = await_reply(sock, MON_OK, &msg, err);
+	if (r == 0 && ret_sock)
+		*ret_sock = TAKE_FD(sock);
+	return r;
+}
+
+static int simple_event(struct engine *engine, const struct container *c, const char *action, const char *extra, struct err *err)
+{
+	return event_record_container(engine, c, action, extra, err);
+}
+
+/* Wait until the monitor has gone, so that the record of the end is final. */
+static void await_hangup(int sock)
+{
+	struct pollfd p = { .fd = sock };
+	while (poll(&p, 1, 2000) > 0 && !(p.revents & (POLLHUP | POLLERR)))
+		;
+}
+
+int container_stop(struct engine *engine, const char *name, uint32_t timeout_s, uint32_t signo, struct err *err)
+{
+	CLEANUP_CONTAINER struct container *c = NULL;
+	CLEANUP_FD int sock = -1;
+	struct mon_msg msg;
+	int r = container_find(engine, name, &c, err);
+	if (r < 0 || !container_is_running(c))
+		return r;
+	r = request(engine, c, MON_STOP, timeout_s, signo, &sock, err);
+	if (r == 0)
+		r = await_reply(sock, MON_EXIT, &msg, err);
+	if (r < 0) {
+		/* It ended while we asked: that is what was wanted. */
+		struct err again = ERR_INIT;
+		if (container_refresh(engine, c, &again) < 0 || container_is_running(c))
+			return r;
+		*err = ERR_INIT;
+	}
+	await_hangup(sock);
+	/* The monitor's `internal exited` may do this at the same moment. */
+	bool auto_remove = c->auto_remove;
+	r = simple_event(engine, c, "stop", NULL, err);
+	if (r >= 0)
+		r = container_finish(engine, c->id, err);
+	return auto_remove && r < 0 && err->kind == ERR_NOT_FOUND ? 0 : r;
+}
+
+int container_restart(struct engine *engine, const char *name, uint32_t timeout_s, uint32_t signo, struct err *err)
+{
+	CLEANUP_CONTAINER struct container *c = NULL;
+	int r = container_find(engine, name, &c, err);
+	if (r == 0)
+		r = container_stop(engine, c->id, timeout_s, signo, err);
+	if (r >= 0)
+		r = container_start(engine, c->id, err);
+	return r < 0 ? r : simple_event(engine, c, "restart", NULL, err);
+}
+
+int container_kill(struct engine *engine, const char *name, int signo, struct err *err)
+{
+	CLEANUP_CONTAINER struct container *c = NULL;
+	char extra[32];
+	int r = container_find(engine, name, &c, err);
+	if (r < 0)
+		return r;
+	if (!container_is_running(c))
+		return err_set(err, ERR_CONFLICT, 0, "cannot kill container: %s: container %s is not running", name, c->id);
+	r = request(engine, c, MON_SIGNAL, (uint32_t)signo, MON_SIGNAL_BY_USER, NULL, err);
+	snprintf(extra, sizeof(extra), "signal=%d", signo);
+	return r < 0 ? r : simple_event(engine, c, "kill", extra, err);
+}
+
+int container_pause(struct engine *engine, const char *name, struct err *err)
+{
+	CLEANUP_CONTAINER struct container *c = NULL;
+	int r = container_find(engine, name, &c, err);
+	if (r < 0)
+		return r;
+	if (c->status == CONTAINER_PAUSED)
+		return err_set(err, ERR_CONFLICT, 0, "container %s is already paused", c->id);
+	if (c->status != CONTAINER_RUNNING)
+		return not_running(c, err);
+	r = request(engine, c, MON_PAUSE, 0, 0, NULL, err);
+	return r < 0 ? r : simple_event(engine, c, "pause", NULL, err);
+}
+
+int container_unpause(struct engine *engine, const char *name, struct err *err)
+{
+	CLEANUP_CONTAINER struct container *c = NULL;
+	int r = container_find(engine, name, &c, err);
+	if (r < 0)
+		return r;
+	if (c->status != CONTAINER_PAUSED)
+		return err_set(err, ERR_CONFLICT, 0, "container %s is not paused", c->id);
+	r = request(engine, c, MON_RESUME, 0, 0, NULL, err);
+	return r < 0 ? r : simple_event(engine, c, "unpause", NULL, err);
+}
+
+int container_rename(struct engine *engine, const char *name, const char *to, struct err *err)
+{
+	CLEANUP_CONTAINER struct container *c = NULL;
+	int r = container_find(engine, name, &c, err);
+	if (r == 0)
+		r = container_name_check(&to, err);
+	if (r < 0)
+		return r;
+	CLEANUP_DB_TX struct db_tx tx = { 0 };
+	CLEANUP_FREE char *other = NULL;
+	r = db_tx_begin(engine->db, &tx, err);
+	if (r == 0)
+		r = db_query_text(engine->db, &other, err, "SELECT id FROM containers WHERE name = ?", "s", to);
+	if (r > 0)
+		return err_set(err, ERR_CONFLICT, 0,
+			       "Conflict. The container name \"/%s\" is already in use by container \"%s\". You have to remove (or rename) that container to be able to reuse that name.",
+			       to, other);
+	if (r >= 0)
+		r = db_run(engine->db, err, "UPDATE containers SET name = ? WHERE id = ?", "ss", to, c->id);
+	CLEANUP_FREE char *old = str_printf("oldName=/%s", c->name);
+	free(c->name);
+	c->name = str_dup(to);
+	if (r >= 0)
+		r = event_record_container(engine, c, "rename", old, err);
+	if (r >= 0)
+		r = db_tx_commit(&tx, err);
+	return r < 0 ? r : 0;
+}
+
+int container_wait(struct engine *engine, const char *name, enum wait_condition condition, int *ret_code, struct err *err)
+{
+	CLEANUP_CONTAINER struct container *c = NULL;
+	int r = container_find(engine, name, &c, err);
+	if (r < 0)
+		return r;
+	if (container_is_running(c) || (condition == WAIT_NEXT_EXIT && c->row_status == ROW_STARTED)) {
+		CLEANUP_FD int sock = -1;
+		struct mon_msg msg;
+		struct err why = ERR_INIT;
+		r = container_connect(engine, c, &sock, &why);
+		if (r == 0)
+			r = mon_send(sock, MON_WAIT, 0, 0, NULL, 0, NULL, 0);
+		if (r == 0)
+			r = await_reply(sock, MON_EXIT, &msg, &why);
+		if (r == 0) {
+			*ret_code = (int)msg.arg;
+			return 0;
+		}
+		r = container_refresh(engine, c, err);
+		if (r < 0)
+			return r;
+	}
+	*ret_code = c->exit_code;
+	return 0;
+}
+
+int container_exec_json(struct engine *engine, struct container *c, const struct exec_request *request, struct buf *out,
+			struct err *err)
+{
+	CLEANUP_IMAGE struct image *image = NULL;
+	CLEANUP_FREE char *home = NULL, *upper = engine_workload_path(engine, c->id, "upper");
+	CLEANUP_STRV struct strv layers = { 0 };
+	struct spec_process p = { 0 };
+	if (c->status == CONTAINER_PAUSED)
+		return err_set(err, ERR_CONFLICT, 0, "container %s is paused, unpause the container before exec", c->id);
+	if (c->status != CONTAINER_RUNNING)
+		return not_running(c, err);
+	int r = container_load_config(c, err);
+	if (r == 0)
+		r = image_load(engine->store, c->image_id, &image, err);
+	if (r == 0)
+		r = layers_ensure_mounted(engine->store, &image->config->diffids, &layers, err);
+	if (r < 0)
+		return r;
+	const char *user = !str_is_empty(request->user) ? request->user :
+			   !str_is_empty(c->config->user) ? c->config->user : image->config->user;
+	r = user_lookup(&layers, upper, user, &c->config->group_add, &p.user, &home, err);
+	if (r == 0)
+		r = spec_capabilities(&c->config->cap_add, &c->config->cap_drop, request->privileged || c->config->privileged,
+				      p.user.uid == 0, &p.caps, err);
+	if (r == 0) {
+		spec_env(c->config, image->config, NULL, &p.env);
+		strv_extend(&p.env, &request->env);
+		strv_printf(&p.env, "HOME=%s", home);
+		if (request->tty && !c->config->tty)
+			strv_add(&p.env, "TERM=xterm");
+		strv_extend(&p.args, &request->args);
+		const char *cwd = !str_is_empty(request->workdir)	 ? request->workdir :
+				  !str_is_empty(c->config->working_dir) ? c->config->working_dir : image->config->workdir;
+		p.cwd = str_dup(str_is_empty(cwd) ? "/" : cwd);
+		p.terminal = request->tty;
+		p.console_rows = request->rows;
+		p.console_cols = request->cols;
+		p.no_new_privileges = spec_no_new_privileges(c->config);
+		r = runtime_spec_write_process(&p, out);
+		if (r < 0)
+			err_set(err, ERR_SYSTEM, r, "describe the process");
+	}
+	spec_process_done(&p);
+	return r;
+}

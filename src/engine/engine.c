@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "state.h"
+#include "str.h"
+
+int engine_open(struct engine **ret, struct err *err)
+{
+	CLEANUP_ENGINE struct engine *e = mem_calloc(1, sizeof(*e));
+	e->run_fd = -1;
+	int r = store_open(&engine_schema, &e->store, err);
+	if (r < 0)
+		return r;
+	e->db = e->store->db;
+	e->root = e->store->root;
+	e->run = e->store->run;
+	const char *libexec = getenv("HULL_LIBEXECDIR");
+	e->libexec = str_dup(str_is_empty(libexec) ? HULL_LIBEXECDIR : libexec);
+	e->hull_path = str_dup(getenv("HULL_BIN"));
+	e->run_fd = open(e->run, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (e->run_fd < 0)
+		return err_set(err, ERR_SYSTEM, -errno, "open %s", e->run);
+	r = engine_recover(e, err);
+	if (r < 0)
+		return err_context(err, r, "recover");
+	*ret = TAKE_PTR(e);
+	return 0;
+}
+
+void engine_close(struct engine *e)
+{
+	if (!e)
+		return;
+	store_close(e->store);
+	free(e->libexec);
+	free(e->hull_path);
+	cleanup_fd(&e->run_fd);
+	free(e);
+}
+
+char *engine_workload_path(const struct engine *e, const char *id, const char *name)
+{
+	return str_printf("%s/workloads/%s%s%s", e->root, id, name ? "/" : "", name ? name : "");
+}
+
+int engine_open_run_dir(const struct engine *e, const char *id)
+{
+	char path[96];
+	snprintf(path, sizeof(path), "workloads/%s", id);
+	int fd = openat(e->run_fd, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
