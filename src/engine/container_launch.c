@@ -18,6 +18,7 @@
 #include "monitor_proto.h"
 #include "networks.h"
 #include "resolv_conf.h"
+#include "seccomp_filter.h"
 #include "signal_names.h"
 #include "spec_builder.h"
 #include "volumes.h"
@@ -152,7 +153,9 @@ static int build_spec(struct launch *l, struct err *err)
 		r = joined_pid(l->engine, c->ipc_mode, &in.ipc_pid, err);
 	if (r == 0)
 		r = joined_pid(l->engine, c->pid_mode, &in.pid_pid, err);
-	return r < 0 ? r : spec_build(&in, &l->spec, err);
+	if (r == 0)
+		r = spec_build(&in, &l->spec, err);
+	return r < 0 ? r : seccomp_filter_path(l->engine, c, l->spec->process.caps.bounding, &l->spec->seccomp_bpf_path, err);
 }
 
 static int write_spec(struct launch *l, struct err *err)
