@@ -106,7 +106,7 @@ static int insert_row(struct engine *engine, struct container *c, bool start, st
 {
 	CLEANUP_FREE char *labels = strv_join(&c->labels, "\n");
 	c->owner_pid = getpid();
-	c->owner_ticks = process_start_ticks(c->owner_pid);
+	c->owner_ticks = state_process_ticks(c->owner_pid);
 	c->row_status = start ? ROW_STARTED : ROW_CREATED;
 	return db_run(engine->db, err,
 		      "INSERT INTO containers(id, name, image, image_name, config, command, labels, level, status,"
@@ -138,7 +138,7 @@ static int freeze_config(struct container *c, const struct container_config *con
 	return 0;
 }
 
-int container_create(struct engine *engine, const struct container_config *config, const char *name, bool start,
+int containers_create(struct engine *engine, const struct container_config *config, const char *name, bool start,
 		     struct container **ret, struct strv *warnings, struct err *err)
 {
 	CLEANUP_CONTAINER struct container *c = mem_calloc(1, sizeof(*c));
@@ -188,7 +188,7 @@ int container_create(struct engine *engine, const struct container_config *confi
 	r = FAULT("create.row");
 	if (r < 0) {
 		struct err ignored = ERR_INIT;
-		if (container_undo(engine, c->id, &ignored) < 0)
+		if (containers_undo(engine, c->id, &ignored) < 0)
 			return err_set(err, ERR_SYSTEM, r, "fault");
 		return err_set(err, ERR_SYSTEM, r, "fault");
 	}

@@ -101,7 +101,7 @@ static int remove_everything(struct engine *engine, struct container *c, bool vo
 	return image_collect(engine->store, &users, err);
 }
 
-int container_undo(struct engine *engine, const char *id, struct err *err)
+int containers_undo(struct engine *engine, const char *id, struct err *err)
 {
 	CLEANUP_CONTAINER struct container *c = NULL;
 	struct err none = ERR_INIT;
@@ -124,7 +124,7 @@ static int record_end(struct engine *engine, struct container *c, struct err *er
 		   " restart_count = ?, error = CASE WHEN ? = '' THEN error ELSE ? END, owner_pid = ?, owner_ticks = ? WHERE id = ? AND status = 2",
 		   "iiiiiissiis", (int64_t)(c->auto_remove ? ROW_REMOVING : ROW_EXITED), c->started_ns,
 		   c->finished_ns ? c->finished_ns : now, (int64_t)c->exit_code, (int64_t)c->oom_killed, (int64_t)c->restart_count,
-		   c->run.error, c->run.error, (int64_t)getpid(), (int64_t)process_start_ticks(getpid()), c->id);
+		   c->run.error, c->run.error, (int64_t)getpid(), (int64_t)state_process_ticks(getpid()), c->id);
 	if (r <= 0)
 		return r;
 	char code[32];
@@ -136,7 +136,7 @@ static int record_end(struct engine *engine, struct container *c, struct err *er
 	return r < 0 ? r : 1;
 }
 
-int container_finish(struct engine *engine, const char *id, struct err *err)
+int containers_finish(struct engine *engine, const char *id, struct err *err)
 {
 	CLEANUP_CONTAINER struct container *c = NULL;
 	struct err none = ERR_INIT;
@@ -154,12 +154,12 @@ int container_finish(struct engine *engine, const char *id, struct err *err)
 	return r == 0 ? release_run(engine, c, err) : r;
 }
 
-void container_start_failed(struct engine *engine, struct container *c, const struct err *why)
+void containers_start_failed(struct engine *engine, struct container *c, const struct err *why)
 {
 	struct err ignored = ERR_INIT;
-	int code = container_start_exit_code(why);
+	int code = containers_start_exit_code(why);
 	if (c->auto_remove) {
-		if (container_undo(engine, c->id, &ignored) < 0)
+		if (containers_undo(engine, c->id, &ignored) < 0)
 			return; /* recovery does it */
 		return;
 	}
@@ -193,10 +193,10 @@ int engine_recover(struct engine *engine, struct err *err)
 		struct err none = ERR_INIT;
 		if (container_find(engine, ids.v[i], &c, &none) < 0)
 			continue;
-		bool owner_lives = c->owner_pid > 0 && process_start_ticks(c->owner_pid) == c->owner_ticks;
+		bool owner_lives = c->owner_pid > 0 && state_process_ticks(c->owner_pid) == c->owner_ticks;
 		if (c->row_status == ROW_STARTED) {
 			if (c->is_orphaned)
-				r = container_finish(engine, c->id, err);
+				r = containers_finish(engine, c->id, err);
 		} else if (!owner_lives) {
 			r = remove_everything(engine, c, c->auto_remove, err);
 		}
@@ -204,7 +204,7 @@ int engine_recover(struct engine *engine, struct err *err)
 	return r < 0 ? r : events_drain(engine, err);
 }
 
-int container_remove(struct engine *engine, const char *name, bool force, bool volumes, struct err *err)
+int containers_remove(struct engine *engine, const char *name, bool force, bool volumes, struct err *err)
 {
 	CLEANUP_CONTAINER struct container *c = NULL;
 	int r = container_find(engine, name, &c, err);
@@ -219,7 +219,7 @@ int container_remove(struct engine *engine, const char *name, bool force, bool v
 	}
 	/* From here on it is nobody's but ours; should we die, recovery goes on. */
 	r = db_run(engine->db, err, "UPDATE containers SET status = 4, owner_pid = ?, owner_ticks = ?, auto_remove = ? WHERE id = ?", "iiis",
-		   (int64_t)getpid(), (int64_t)process_start_ticks(getpid()), (int64_t)volumes, c->id);
+		   (int64_t)getpid(), (int64_t)state_process_ticks(getpid()), (int64_t)volumes, c->id);
 	if (r == 0)
 		return err_set(err, ERR_NOT_FOUND, 0, "No such container: %s", name);
 	if (r > 0)

@@ -55,7 +55,7 @@ static int claim(struct engine *engine, struct container *c, struct err *err)
 	if (c->row_status == ROW_STARTED && c->owner_pid == self)
 		return 0;
 	c->owner_pid = self;
-	c->owner_ticks = process_start_ticks(self);
+	c->owner_ticks = state_process_ticks(self);
 	int r = db_run(engine->db, err,
 		       "UPDATE containers SET status = 2, owner_pid = ?, owner_ticks = ?, error = NULL"
 		       " WHERE id = ? AND (status IN (1, 3) OR status = ?)",
@@ -319,7 +319,7 @@ static int prepare(struct launch *l, struct err *err)
 	return r;
 }
 
-int container_launch(struct engine *engine, struct container *c, int *ret_sock, struct err *err)
+int containers_launch(struct engine *engine, struct container *c, int *ret_sock, struct err *err)
 {
 	struct launch l = { .engine = engine, .c = c, .workload_fd = -1, .run_fd = -1 };
 	int r = container_load_config(c, err);
@@ -336,11 +336,11 @@ int container_launch(struct engine *engine, struct container *c, int *ret_sock, 
 	if (r < 0 && !err_is_set(err))
 		err_set(err, ERR_SYSTEM, r, "start %s", c->name);
 	if (r < 0)
-		container_start_failed(engine, c, err);
+		containers_start_failed(engine, c, err);
 	return r;
 }
 
-int container_started(struct engine *engine, struct container *c, struct err *err)
+int containers_started(struct engine *engine, struct container *c, struct err *err)
 {
 	c->started_ns = clock_wall_ns();
 	CLEANUP_DB_TX struct db_tx tx = { 0 };
@@ -355,7 +355,7 @@ int container_started(struct engine *engine, struct container *c, struct err *er
 	return r < 0 ? r : 0;
 }
 
-int container_await_start(struct engine *engine, struct container *c, int sock, struct err *err)
+int containers_await_start(struct engine *engine, struct container *c, int sock, struct err *err)
 {
 	struct mon_msg msg;
 	CLEANUP_FREE char *payload = mem_calloc(1, MON_PAYLOAD_MAX);
@@ -376,13 +376,13 @@ int container_await_start(struct engine *engine, struct container *c, int sock, 
 	if (r < 0 && !err_is_set(err))
 		err_set(err, ERR_SYSTEM, r, "the monitor of %s went away before it started it", c->name);
 	if (r < 0) {
-		container_start_failed(engine, c, err);
+		containers_start_failed(engine, c, err);
 		return r;
 	}
-	return container_started(engine, c, err);
+	return containers_started(engine, c, err);
 }
 
-int container_start(struct engine *engine, const char *name, struct err *err)
+int containers_start(struct engine *engine, const char *name, struct err *err)
 {
 	CLEANUP_CONTAINER struct container *c = NULL;
 	CLEANUP_FD int sock = -1;
@@ -395,11 +395,11 @@ int container_start(struct engine *engine, const char *name, struct err *err)
 		return err_set(err, ERR_CONFLICT, 0, "container is marked for removal and cannot be started");
 	if (container_is_running(c))
 		return 0;
-	r = container_launch(engine, c, &sock, err);
-	return r < 0 ? r : container_await_start(engine, c, sock, err);
+	r = containers_launch(engine, c, &sock, err);
+	return r < 0 ? r : containers_await_start(engine, c, sock, err);
 }
 
-int container_start_exit_code(const struct err *why)
+int containers_start_exit_code(const struct err *why)
 {
 	if (why->errnum == -ENOENT && strstr(why->msg, "exec"))
 		return 127;

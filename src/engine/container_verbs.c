@@ -18,7 +18,7 @@ static int not_running(const struct container *c, struct err *err)
 	return err_set(err, ERR_CONFLICT, 0, "container %s is not running", c->id);
 }
 
-int container_connect(struct engine *engine, const struct container *c, int *ret_sock, struct err *err)
+int containers_connect(struct engine *engine, const struct container *c, int *ret_sock, struct err *err)
 {
 	CLEANUP_FD int dir = engine_open_run_dir(engine, c->id);
 	int r = dir < 0 ? dir : mon_connect(dir, ret_sock);
@@ -50,7 +50,7 @@ static int request(struct engine *engine, const struct container *c, uint32_t ty
 {
 	struct mon_msg msg;
 	CLEANUP_FD int sock = -1;
-	int r = container_connect(engine, c, &sock, err);
+	int r = containers_connect(engine, c, &sock, err);
 	if (r == 0 && (r = mon_send(sock, type, arg, arg2, NULL, 0, NULL, 0)) < 0)
 		err_set(err, ERR_SYSTEM, r, "ask the monitor of %s", c->name);
 	if (r == 0)
@@ -73,7 +73,7 @@ static void await_hangup(int sock)
 		;
 }
 
-int container_stop(struct engine *engine, const char *name, uint32_t timeout_s, uint32_t signo, struct err *err)
+int containers_stop(struct engine *engine, const char *name, uint32_t timeout_s, uint32_t signo, struct err *err)
 {
 	CLEANUP_CONTAINER struct container *c = NULL;
 	CLEANUP_FD int sock = -1;
@@ -96,22 +96,22 @@ int container_stop(struct engine *engine, const char *name, uint32_t timeout_s, 
 	bool auto_remove = c->auto_remove;
 	r = simple_event(engine, c, "stop", NULL, err);
 	if (r >= 0)
-		r = container_finish(engine, c->id, err);
+		r = containers_finish(engine, c->id, err);
 	return auto_remove && r < 0 && err->kind == ERR_NOT_FOUND ? 0 : r;
 }
 
-int container_restart(struct engine *engine, const char *name, uint32_t timeout_s, uint32_t signo, struct err *err)
+int containers_restart(struct engine *engine, const char *name, uint32_t timeout_s, uint32_t signo, struct err *err)
 {
 	CLEANUP_CONTAINER struct container *c = NULL;
 	int r = container_find(engine, name, &c, err);
 	if (r == 0)
-		r = container_stop(engine, c->id, timeout_s, signo, err);
+		r = containers_stop(engine, c->id, timeout_s, signo, err);
 	if (r >= 0)
-		r = container_start(engine, c->id, err);
+		r = containers_start(engine, c->id, err);
 	return r < 0 ? r : simple_event(engine, c, "restart", NULL, err);
 }
 
-int container_kill(struct engine *engine, const char *name, int signo, struct err *err)
+int containers_kill(struct engine *engine, const char *name, int signo, struct err *err)
 {
 	CLEANUP_CONTAINER struct container *c = NULL;
 	char extra[32];
@@ -125,7 +125,7 @@ int container_kill(struct engine *engine, const char *name, int signo, struct er
 	return r < 0 ? r : simple_event(engine, c, "kill", extra, err);
 }
 
-int container_pause(struct engine *engine, const char *name, struct err *err)
+int containers_pause(struct engine *engine, const char *name, struct err *err)
 {
 	CLEANUP_CONTAINER struct container *c = NULL;
 	int r = container_find(engine, name, &c, err);
@@ -139,7 +139,7 @@ int container_pause(struct engine *engine, const char *name, struct err *err)
 	return r < 0 ? r : simple_event(engine, c, "pause", NULL, err);
 }
 
-int container_unpause(struct engine *engine, const char *name, struct err *err)
+int containers_unpause(struct engine *engine, const char *name, struct err *err)
 {
 	CLEANUP_CONTAINER struct container *c = NULL;
 	int r = container_find(engine, name, &c, err);
@@ -151,7 +151,7 @@ int container_unpause(struct engine *engine, const char *name, struct err *err)
 	return r < 0 ? r : simple_event(engine, c, "unpause", NULL, err);
 }
 
-int container_rename(struct engine *engine, const char *name, const char *to, struct err *err)
+int containers_rename(struct engine *engine, const char *name, const char *to, struct err *err)
 {
 	CLEANUP_CONTAINER struct container *c = NULL;
 	int r = container_find(engine, name, &c, err);
@@ -180,7 +180,7 @@ int container_rename(struct engine *engine, const char *name, const char *to, st
 	return r < 0 ? r : 0;
 }
 
-int container_wait(struct engine *engine, const char *name, enum wait_condition condition, int *ret_code, struct err *err)
+int containers_wait(struct engine *engine, const char *name, enum wait_condition condition, int *ret_code, struct err *err)
 {
 	CLEANUP_CONTAINER struct container *c = NULL;
 	int r = container_find(engine, name, &c, err);
@@ -190,7 +190,7 @@ int container_wait(struct engine *engine, const char *name, enum wait_condition 
 		CLEANUP_FD int sock = -1;
 		struct mon_msg msg;
 		struct err why = ERR_INIT;
-		r = container_connect(engine, c, &sock, &why);
+		r = containers_connect(engine, c, &sock, &why);
 		if (r == 0)
 			r = mon_send(sock, MON_WAIT, 0, 0, NULL, 0, NULL, 0);
 		if (r == 0)
@@ -207,7 +207,7 @@ int container_wait(struct engine *engine, const char *name, enum wait_condition 
 	return 0;
 }
 
-int container_exec_json(struct engine *engine, struct container *c, const struct exec_request *request, struct buf *out,
+int containers_exec_json(struct engine *engine, struct container *c, const struct exec_request *request, struct buf *out,
 			struct err *err)
 {
 	CLEANUP_IMAGE struct image *image = NULL;

@@ -6,7 +6,7 @@
 #include "clock.h"
 #include "containers.h"
 
-char *container_status_text(const struct container *c, int64_t now_ns)
+char *containers_status_text(const struct container *c, int64_t now_ns)
 {
 	char text[32];
 	const char *health = c->run.health == RUN_HEALTH_STARTING  ? " (health: starting)" :
@@ -104,7 +104,7 @@ static int check_filter(const struct container_filter *f, bool *ret_all, struct 
 	return 0;
 }
 
-int container_list(struct engine *engine, const struct container_filter *filter, struct container ***ret, size_t *ret_n,
+int containers_list(struct engine *engine, const struct container_filter *filter, struct container ***ret, size_t *ret_n,
 		   struct err *err)
 {
 	struct container **list;
@@ -128,7 +128,7 @@ int container_list(struct engine *engine, const struct container_filter *filter,
 	return 0;
 }
 
-int container_pids(struct container *c, pid_t **ret, size_t *ret_n, struct err *err)
+int containers_pids(struct container *c, pid_t **ret, size_t *ret_n, struct err *err)
 {
 	const struct isolation *back_end;
 	struct isolation_handle handle = container_handle(c);
@@ -183,7 +183,7 @@ static void write_command(const struct container *c, struct json_writer *w)
 	jw_kv_strv(w, "Args", &args);
 }
 
-int container_inspect(struct engine *engine, struct container *c, bool size, struct json_writer *w, struct err *err)
+int containers_inspect(struct engine *engine, struct container *c, bool size, struct json_writer *w, struct err *err)
 {
 	int r = container_load_config(c, err);
 	if (r < 0)

@@ -4,7 +4,7 @@
  *
  * How crashes are survived: everything outside the database that belongs to a
  * container is named after its id, and its row is committed before any of it
- * exists. So container_undo() can remove whatever a dead process left, at any
+ * exists. So containers_undo() can remove whatever a dead process left, at any
  * time, any number of times; engine_open() does it for rows whose process died
  * half-way. */
 #pragma once

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <signal.h>
 
-#include "fd.h"
+#include "process.h"
 
 /* What ps needs stands in columns of its own, so that a listing of a thousand
  * containers parses no JSON. */
@@ -114,27 +114,15 @@ void container_list_free(struct container **list, size_t n)
 	free(list);
 }
 
-uint64_t process_start_ticks(int32_t pid)
+uint64_t state_process_ticks(int32_t pid)
 {
-	char path[64], text[1024];
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	CLEANUP_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return 0;
-	ssize_t n = read(fd, text, sizeof(text) - 1);
-	if (n <= 0)
-		return 0;
-	text[n] = 0;
-	/* The name may hold anything, parentheses too: count from the last one. */
-	char *p = strrchr(text, ')');
-	for (int field = 2; p && field < 22; field++)
-		p = strchr(p + 1, ' ');
-	return p ? strtoull(p + 1, NULL, 10) : 0;
+	uint64_t ticks = 0;
+	return process_start_ticks(pid, &ticks) < 0 ? 0 : ticks;
 }
 
 static bool owner_is_alive(const struct container *c)
 {
-	return c->owner_pid > 0 && process_start_ticks(c->owner_pid) == c->owner_ticks;
+	return c->owner_pid > 0 && state_process_ticks(c->owner_pid) == c->owner_ticks;
 }
 
 /* The record is true while the monitor lives, and tells the last end after it. */

@@ -88,4 +88,4 @@ static inline bool container_is_running(const struct container *c)
 struct isolation_handle container_handle(const struct container *c);
 
 /* Field 22 of /proc/PID/stat; 0 when there is no such process. */
-uint64_t process_start_ticks(int32_t pid);
+uint64_t state_process_ticks(int32_t pid);

@@ -9,7 +9,7 @@ static int run_exited(struct cli *cli, const void *opts, int argc, char **argv)
 {
 	struct err err = ERR_INIT;
 	CLEANUP_ENGINE struct engine *engine = NULL;
-	if (engine_open(&engine, &err) < 0 || container_finish(engine, argv[0], &err) < 0)
+	if (engine_open(&engine, &err) < 0 || containers_finish(engine, argv[0], &err) < 0)
 		return cli_fail(cli, &err);
 	return 0;
 }
@@ -27,9 +27,9 @@ static int run_restart(struct cli *cli, const void *opts, int argc, char **argv)
 	if (r == 0 && c->row_status != ROW_STARTED)
 		return 0;
 	if (r == 0)
-		r = container_launch(engine, c, &sock, &err);
+		r = containers_launch(engine, c, &sock, &err);
 	if (r == 0)
-		r = container_await_start(engine, c, sock, &err);
+		r = containers_await_start(engine, c, sock, &err);
 	return r < 0 ? cli_fail(cli, &err) : 0;
 }
 

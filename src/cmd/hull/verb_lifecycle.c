@@ -54,46 +54,46 @@ static uint32_t signo_or_default(const struct each_ctx *x)
 static int stop_one(void *ctx, const char *name, struct err *err)
 {
 	struct each_ctx *x = ctx;
-	return container_stop(x->engine, name, x->timeout_s, signo_or_default(x), err);
+	return containers_stop(x->engine, name, x->timeout_s, signo_or_default(x), err);
 }
 
 static int restart_one(void *ctx, const char *name, struct err *err)
 {
 	struct each_ctx *x = ctx;
-	return container_restart(x->engine, name, x->timeout_s, signo_or_default(x), err);
+	return containers_restart(x->engine, name, x->timeout_s, signo_or_default(x), err);
 }
 
 static int kill_one(void *ctx, const char *name, struct err *err)
 {
 	struct each_ctx *x = ctx;
-	return container_kill(x->engine, name, x->signo ? x->signo : SIGKILL, err);
+	return containers_kill(x->engine, name, x->signo ? x->signo : SIGKILL, err);
 }
 
 static int pause_one(void *ctx, const char *name, struct err *err)
 {
-	return container_pause(((struct each_ctx *)ctx)->engine, name, err);
+	return containers_pause(((struct each_ctx *)ctx)->engine, name, err);
 }
 
 static int unpause_one(void *ctx, const char *name, struct err *err)
 {
-	return container_unpause(((struct each_ctx *)ctx)->engine, name, err);
+	return containers_unpause(((struct each_ctx *)ctx)->engine, name, err);
 }
 
 static int rm_one(void *ctx, const char *name, struct err *err)
 {
 	struct each_ctx *x = ctx;
-	return container_remove(x->engine, name, x->opts->force, x->opts->volumes, err);
+	return containers_remove(x->engine, name, x->opts->force, x->opts->volumes, err);
 }
 
 static int start_one(void *ctx, const char *name, struct err *err)
 {
-	return container_start(((struct each_ctx *)ctx)->engine, name, err);
+	return containers_start(((struct each_ctx *)ctx)->engine, name, err);
 }
 
 static int wait_one(void *ctx, const char *name, struct err *err)
 {
 	int code = 0;
-	int r = container_wait(((struct each_ctx *)ctx)->engine, name, WAIT_NOT_RUNNING, &code, err);
+	int r = containers_wait(((struct each_ctx *)ctx)->engine, name, WAIT_NOT_RUNNING, &code, err);
 	if (r == 0)
 		printf("%d\n", code);
 	return r;
@@ -111,7 +111,7 @@ static int start_attached(struct cli *cli, const struct lifecycle_opts *opts, co
 	if (r == 0)
 		r = container_find(engine, name, &c, &err);
 	if (r == 0)
-		r = container_launch(engine, c, &sock, &err);
+		r = containers_launch(engine, c, &sock, &err);
 	if (r < 0)
 		return cli_fail(cli, &err);
 	uint32_t flags = MON_ATTACH_STDOUT | MON_ATTACH_STDERR | MON_ATTACH_OWNER | (opts->interactive ? MON_ATTACH_STDIN : 0);
@@ -123,11 +123,11 @@ static int start_attached(struct cli *cli, const struct lifecycle_opts *opts, co
 	if (r == 0)
 		r = attach_session_run(sock, &attach, &end, &err);
 	if (r < 0 && !end.was_started) {
-		container_start_failed(engine, c, &err);
+		containers_start_failed(engine, c, &err);
 		cli_fail(cli, &err);
-		return container_start_exit_code(&err);
+		return containers_start_exit_code(&err);
 	}
-	if (end.end != ATTACH_DETACHED && container_finish(engine, c->id, &after) < 0)
+	if (end.end != ATTACH_DETACHED && containers_finish(engine, c->id, &after) < 0)
 		cli_print_error(cli, &after);
 	return r < 0 ? cli_fail(cli, &err) : end.exit_code;
 }
@@ -161,7 +161,7 @@ static int run_rename(struct cli *cli, const void *opts, int argc, char **argv)
 {
 	struct err err = ERR_INIT;
 	CLEANUP_ENGINE struct engine *engine = NULL;
-	if (engine_open(&engine, &err) < 0 || container_rename(engine, argv[0], argv[1], &err) < 0)
+	if (engine_open(&engine, &err) < 0 || containers_rename(engine, argv[0], argv[1], &err) < 0)
 		return cli_fail(cli, &err);
 	return 0;
 }

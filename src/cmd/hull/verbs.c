@@ -5,6 +5,15 @@
 
 /* One line per verb, in the order of help. */
 #define VERBS(X)       \
+	X(start) \
+	X(stop) \
+	X(restart) \
+	X(kill) \
+	X(pause) \
+	X(unpause) \
+	X(rm) \
+	X(wait) \
+	X(rename) \
 	X(images)      \
 	X(image_inspect) \
 	X(history)     \
@@ -16,6 +25,8 @@
 	X(image_prune) \
 	X(version)     \
 	X(help)        \
+	X(internal_exited) \
+	X(internal_restart) \
 	X(internal_man)
 
 #define DECLARE(name) extern const struct verb verb_##name;
