@@ -5,6 +5,8 @@
 
 /* One line per verb, in the order of help. */
 #define VERBS(X)       \
+	X(run) \
+	X(create) \
 	X(start) \
 	X(stop) \
 	X(restart) \
