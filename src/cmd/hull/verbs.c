@@ -6,6 +6,8 @@
 /* One line per verb, in the order of help. */
 #define VERBS(X)       \
 	X(run) \
+	X(exec) \
+	X(attach) \
 	X(create) \
 	X(start) \
 	X(stop) \
