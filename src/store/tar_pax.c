@@ -221,7 +221,8 @@ static int take_record(struct tar_pax *pax, const struct record *rec, bool is_gl
 
 int tar_pax_parse(struct tar_pax *pax, bool is_global, struct err *err)
 {
-	char *p = pax->text.data, *end = p + pax->text.len;
+	/* An empty header has no memory at all. */
+	char *p = pax->text.data, *end = p ? p + pax->text.len : NULL;
 	while (p < end) {
 		char *space = memchr(p, ' ', (size_t)(end - p));
 		uint64_t len = 0;
