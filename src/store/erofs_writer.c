@@ -51,7 +51,7 @@ static int take_blocks(struct erofs_writer *w, uint64_t n, uint32_t *ret, struct
 {
 	/* Block numbers have 32 bits; the last one means "none". */
 	if (n > UINT32_MAX - 1 - w->next_block)
-		return err_set(err, ERR_INVALID, -EFBIG, "a layer of more than 16 TiB");
+		return err_set(err, ERR_INVALID, 0, "a layer of more than 16 TiB");
 	*ret = (uint32_t)w->next_block;
 	w->next_block += n;
 	return 0;
@@ -212,7 +212,7 @@ static int place_inodes(struct erofs_writer *w, uint64_t *ret_meta_bytes, struct
 		if (used && used + before + tail > EROFS_BLOCK)
 			at += EROFS_BLOCK - used;
 		if (at / EROFS_SLOT > UINT32_MAX)
-			return err_set(err, ERR_INVALID, -EFBIG, "too much metadata in one layer");
+			return err_set(err, ERR_INVALID, 0, "too much metadata in one layer");
 		i->nid = (uint32_t)(at / EROFS_SLOT);
 		at += (before + tail + EROFS_SLOT - 1) / EROFS_SLOT * EROFS_SLOT;
 	}

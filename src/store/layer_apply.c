@@ -189,7 +189,7 @@ static int set_xattrs(struct apply *a, uint32_t inode, const struct tar_entry *e
 		list[n++] = *x;
 	}
 	if (bytes > XATTRS_BYTES_MAX)
-		return err_set(err, ERR_INVALID, -E2BIG, "more than %u KiB of extended attributes",
+		return err_set(err, ERR_INVALID, 0, "more than %u KiB of extended attributes",
 			       XATTRS_BYTES_MAX / 1024);
 	int r = n ? layer_tree_xattrs(&a->tree, list, n, &kept, err) : 0;
 	a->tree.inodes[inode].xattrs = kept;
@@ -216,7 +216,7 @@ static int copy_data(struct apply *a, uint32_t inode, const struct tar_entry *e,
 	size_t len;
 	/* Holes cost nothing to send: count them before believing them. */
 	if (e->size > a->limits->max_bytes || a->bytes > a->limits->max_bytes - e->size)
-		return err_set(err, ERR_INVALID, -EFBIG, "more than %llu bytes of file contents",
+		return err_set(err, ERR_INVALID, 0, "more than %llu bytes of file contents",
 			       (unsigned long long)a->limits->max_bytes);
 	a->bytes += e->size;
 	a->stats.content_bytes += e->size;
@@ -395,7 +395,7 @@ static int apply_all(struct apply *a, struct err *err)
 	int r;
 	while ((r = tar_reader_next(a->reader, &e, err)) > 0) {
 		if (++a->stats.entries > a->limits->max_entries)
-			return err_set(err, ERR_INVALID, -E2BIG, "more than %u entries", a->limits->max_entries);
+			return err_set(err, ERR_INVALID, 0, "more than %u entries", a->limits->max_entries);
 		r = apply_entry(a, e, err);
 		if (r < 0)
 			return err_context(err, r, "%.200s", e->path);

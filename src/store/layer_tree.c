@@ -71,7 +71,7 @@ static void *alloc_text(struct layer_tree *t, size_t len)
 static int text_failed(const struct layer_tree *t, struct err *err)
 {
 	if (t->text_bytes > LAYER_TEXT_MAX / 2)
-		return err_set(err, ERR_INVALID, -E2BIG, "more than %llu MiB of names and extended attributes",
+		return err_set(err, ERR_INVALID, 0, "more than %llu MiB of names and extended attributes",
 			       LAYER_TEXT_MAX >> 20);
 	return no_memory(err);
 }
@@ -126,7 +126,7 @@ int layer_tree_new_inode(struct layer_tree *t, uint32_t mode, uint32_t *ret, str
 static int grow_nodes(struct layer_tree *t, struct err *err)
 {
 	if (t->n_nodes >= t->max_nodes)
-		return err_set(err, ERR_INVALID, -E2BIG, "more than %u entries", t->max_nodes);
+		return err_set(err, ERR_INVALID, 0, "more than %u entries", t->max_nodes);
 	if (t->n_nodes < t->cap_nodes)
 		return 0;
 	uint32_t cap = t->cap_nodes ? t->cap_nodes * 2 : 1024;

@@ -76,11 +76,11 @@ static int put_slot(void *ctx, size_t len, struct err *err)
 	struct unpack_result *res = &p->result;
 	res->tar_bytes += len;
 	if (res->tar_bytes > p->args->max_bytes)
-		return err_set(err, ERR_INVALID, -EFBIG, "the layer has more than %llu bytes",
+		return err_set(err, ERR_INVALID, 0, "the layer has more than %llu bytes",
 			       (unsigned long long)p->args->max_bytes);
 	if (res->media != UNPACK_NONE && res->tar_bytes > RATIO_FREE_BYTES &&
 	    res->tar_bytes / p->args->max_ratio > res->bytes)
-		return err_set(err, ERR_INVALID, -EFBIG, "the layer grows more than %llu times when decompressed",
+		return err_set(err, ERR_INVALID, 0, "the layer grows more than %llu times when decompressed",
 			       (unsigned long long)p->args->max_ratio);
 	ring_publish(&p->ring, len);
 	return 0;
@@ -150,9 +150,9 @@ static int check_digest(const char *what, const char *got, const char *want, str
 {
 	if (!*want || str_eq(got + strlen("sha256:"), want))
 		return 0;
-	err_set(err, ERR_INVALID, -EBADMSG, "%s of the layer is wrong", what);
+	int r = err_set(err, ERR_INVALID, 0, "%s of the layer is wrong", what);
 	err_why(err, "expected sha256:%s, got %s", want, got);
-	return -EBADMSG;
+	return r;
 }
 
 /* Length and digest of what came in. */
@@ -160,7 +160,7 @@ static int check_input(struct pipeline *p, struct err *err)
 {
 	digest_stream_finish(p->digest, p->result.digest);
 	if (p->args->size >= 0 && p->result.bytes != (uint64_t)p->args->size)
-		return err_set(err, ERR_INVALID, -EBADMSG, "the layer has %llu bytes instead of %lld",
+		return err_set(err, ERR_INVALID, 0, "the layer has %llu bytes instead of %lld",
 			       (unsigned long long)p->result.bytes, (long long)p->args->size);
 	return check_digest("the digest", p->result.digest, p->args->digest, err);
 }
