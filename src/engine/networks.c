@@ -1,40 +1,252 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "networks.h"
 
+#include <arpa/inet.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "firewall.h"
 #include "net_attach.h"
+#include "net_bridge.h"
+
+#define DEFAULT_NETWORK "bridge"
+/* Where ports are chosen from when the user leaves it open: Linux's own
+ * ephemeral range. */
+#define EPHEMERAL_FIRST 32768
+#define EPHEMERAL_LAST 60999
+/* The addresses looked at in one subnet. */
+#define HOSTS_MAX 65534u
+
+static bool is_bridge_mode(const char *mode)
+{
+	return str_is_empty(mode) || str_eq(mode, "default") || str_eq(mode, DEFAULT_NETWORK);
+}
 
 int networks_check_mode(struct engine *engine, const char *mode, struct err *err)
 {
-	static const char *const known[] = { "", "default", "bridge", "none", "host" };
-	for (size_t i = 0; i < ARRAY_LEN(known); i++)
-		if (str_eq(mode ? mode : "", known[i]))
-			return 0;
-	if (str_starts_with(mode, "container:"))
+	(void)engine;
+	if (is_bridge_mode(mode) || str_eq(mode, "none") || str_eq(mode, "host") || str_starts_with(mode, "container:"))
 		return 0;
 	return err_set(err, ERR_NOT_FOUND, 0, "failed to set up container networking: network %s not found", mode);
 }
 
+/* "hull0", or a name of its own for a state elsewhere, so that two of them can
+ * live on one host. */
+static void bridge_name(const struct engine *engine, char out[16])
+{
+	uint64_t hash = 0xcbf29ce484222325ULL; /* FNV-1a */
+	if (str_eq(engine->root, "/var/lib/hull")) {
+		snprintf(out, 16, "hull0");
+		return;
+	}
+	for (const char *p = engine->root; *p; p++)
+		hash = (hash ^ (unsigned char)*p) * 0x100000001b3ULL;
+	snprintf(out, 16, "hull%08x", (unsigned)(hash ^ hash >> 32));
+}
+
+/* The default network, with its subnet chosen when it is first needed. */
+static int default_network(struct engine *engine, struct net_bridge *ret, struct err *err)
+{
+	CLEANUP_DB_STMT struct db_stmt *row = NULL;
+	char text[IP_TEXT_SIZE];
+	*ret = (struct net_bridge){ 0 };
+	int r = db_query(engine->db, &row, err, "SELECT bridge, gateway4 FROM networks WHERE name = ?", "s", DEFAULT_NETWORK);
+	if (r >= 0)
+		r = db_next(row, err);
+	if (r < 0)
+		return r;
+	if (r > 0) {
+		if (str_copy(ret->name, sizeof(ret->name), db_text(row, 0)) < 0 || ip_parse(db_text(row, 1), &ret->gateway4) < 0)
+			return err_set(err, ERR_SYSTEM, EINVAL, "the network %s is recorded wrongly", DEFAULT_NETWORK);
+		return 0;
+	}
+	r = net_choose_subnet4(NULL, 0, &ret->gateway4, err);
+	if (r < 0)
+		return r;
+	bridge_name(engine, ret->name);
+	r = db_run(engine->db, err, "INSERT INTO networks(name, bridge, gateway4) VALUES(?, ?, ?)", "sss", DEFAULT_NETWORK,
+		   ret->name, ip_format(&ret->gateway4, text));
+	return r < 0 ? r : 0;
+}
+
+/* The lowest address of the subnet that no container holds. */
+static int choose_address(struct engine *engine, const struct ip_address *gateway, struct ip_address *ret, struct err *err)
+{
+	CLEANUP_DB_STMT struct db_stmt *row = NULL;
+	CLEANUP_FREE uint8_t *taken = mem_calloc(HOSTS_MAX / 8 + 1, 1);
+	uint32_t gateway_bits, mask = ~0U << (32 - gateway->prefix);
+	memcpy(&gateway_bits, gateway->bytes, 4);
+	gateway_bits = ntohl(gateway_bits);
+	uint32_t net = gateway_bits & mask, hosts = ~mask < HOSTS_MAX ? ~mask : HOSTS_MAX;
+
+	int r = db_query(engine->db, &row, err, "SELECT address4 FROM endpoints WHERE network = ?", "s", DEFAULT_NETWORK);
+	while (r >= 0 && (r = db_next(row, err)) > 0) {
+		struct in_addr a;
+		if (db_text(row, 0) && inet_pton(AF_INET, db_text(row, 0), &a) == 1) {
+			uint32_t host = ntohl(a.s_addr) - net;
+			if (host <= hosts)
+				taken[host / 8] |= (uint8_t)(1u << host % 8);
+		}
+	}
+	if (r < 0)
+		return r;
+	for (uint32_t host = 1; host < hosts; host++) {
+		if (taken[host / 8] >> host % 8 & 1 || net + host == gateway_bits)
+			continue;
+		uint32_t bits = htonl(net + host);
+		*ret = *gateway;
+		memcpy(ret->bytes, &bits, 4);
+		return 0;
+	}
+	r = err_set(err, ERR_CONFLICT, 0, "no available IPv4 addresses on this network's address pools: %s", DEFAULT_NETWORK);
+	err_hint(err, "hull container prune   (stopped containers hold none; this many are running)");
+	return r;
+}
+
+/* 1 when the row was added, 0 when somebody has the port. */
+static int try_port(struct engine *engine, const char *id, const struct port_binding *b, uint16_t host_port, struct err *err)
+{
+	CLEANUP_DB_STMT struct db_stmt *row = NULL;
+	/* A port on every address collides with the same port on one, too. */
+	int r = db_query(engine->db, &row, err,
+			 "SELECT 1 FROM ports WHERE protocol = ? AND host_port = ? AND (host_ip = '' OR host_ip = ? OR ? = '')", "siss",
+			 b->protocol, (int64_t)host_port, b->host_ip, b->host_ip);
+	if (r >= 0)
+		r = db_next(row, err);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	r = db_run(engine->db, err,
+		   "INSERT INTO ports(container, protocol, host_ip, host_port, container_port) VALUES(?, ?, ?, ?, ?)", "sssii", id,
+		   b->protocol, b->host_ip, (int64_t)host_port, (int64_t)b->container_port);
+	return r < 0 ? r : 1;
+}
+
+static int reserve_port(struct engine *engine, const char *id, const struct port_binding *b, const char *container_ip,
+			struct spec_port *ret, struct err *err)
+{
+	unsigned first = b->host_port ? b->host_port : EPHEMERAL_FIRST;
+	unsigned last = b->host_port ? (b->host_port_end > b->host_port ? b->host_port_end : b->host_port) : EPHEMERAL_LAST;
+	struct port_binding any = *b;
+	if (str_eq(any.host_ip, "0.0.0.0") || str_eq(any.host_ip, "::"))
+		any.host_ip[0] = '\0';
+	for (unsigned port = first; port <= last; port++) {
+		int r = try_port(engine, id, &any, (uint16_t)port, err);
+		if (r < 0)
+			return r;
+		if (r == 0)
+			continue;
+		*ret = (struct spec_port){ .host_port = (uint16_t)port, .container_port = b->container_port };
+		if (str_copy(ret->protocol, sizeof(ret->protocol), b->protocol) < 0 ||
+		    str_copy(ret->host_ip, sizeof(ret->host_ip), any.host_ip) < 0 ||
+		    str_copy(ret->container_ip, sizeof(ret->container_ip), container_ip) < 0)
+			return err_set(err, ERR_INVALID, 0, "bad published port");
+		return 0;
+	}
+	if (first == last)
+		return err_set(err, ERR_CONFLICT, 0, "Bind for %s:%u failed: port is already allocated",
+			       any.host_ip[0] ? any.host_ip : "0.0.0.0", first);
+	return err_set(err, ERR_CONFLICT, 0, "all ports of %u-%u are allocated", first, last);
+}
+
+static int reserve_ports(struct engine *engine, struct container *c, const char *ip, struct runtime_spec *spec, struct err *err)
+{
+	const struct container_config *config = c->config;
+	spec->ports = mem_calloc(config->port_bindings_n + config->exposed_ports.n, sizeof(*spec->ports));
+	for (size_t i = 0; i < config->port_bindings_n; i++) {
+		int r = reserve_port(engine, c->id, &config->port_bindings[i], ip, &spec->ports[spec->ports_n], err);
+		if (r < 0)
+			return r;
+		spec->ports_n++;
+	}
+	return 0;
+}
+
+static int reserve_interface(struct engine *engine, struct container *c, struct net_bridge *bridge, struct runtime_spec *spec,
+			     struct err *err)
+{
+	struct ip_address address;
+	char text[IP_TEXT_SIZE], bare[INET_ADDRSTRLEN], gateway[INET_ADDRSTRLEN];
+	int r = choose_address(engine, &bridge->gateway4, &address, err);
+	if (r < 0)
+		return r;
+	spec->interfaces = mem_calloc(1, sizeof(*spec->interfaces));
+	spec->interfaces_n = 1;
+	struct spec_interface *i = spec->interfaces;
+	i->network = str_dup(DEFAULT_NETWORK);
+	i->name = str_dup("eth0");
+	i->bridge = str_dup(bridge->name);
+	/* Named after the container, so that whoever cleans up finds it. */
+	i->host_name = str_printf("hv%.11s", c->id);
+	if (!inet_ntop(AF_INET, address.bytes, bare, sizeof(bare)) ||
+	    !inet_ntop(AF_INET, bridge->gateway4.bytes, gateway, sizeof(gateway)) ||
+	    str_copy(i->address4, sizeof(i->address4), ip_format(&address, text)) < 0 ||
+	    str_copy(i->gateway4, sizeof(i->gateway4), gateway) < 0)
+		return err_set(err, ERR_SYSTEM, EINVAL, "format an address");
+	if (!str_is_empty(c->config->mac_address)) {
+		if (str_copy(i->mac, sizeof(i->mac), c->config->mac_address) < 0)
+			return err_set(err, ERR_INVALID, 0, "invalid MAC address: %s", c->config->mac_address);
+	} else if (net_mac_from_ip4(bare, i->mac) < 0) {
+		return err_set(err, ERR_SYSTEM, EINVAL, "make a MAC address");
+	}
+	r = db_run(engine->db, err, "INSERT INTO endpoints(container, network, address4, mac, host_name) VALUES(?, ?, ?, ?, ?)",
+		   "sssss", c->id, DEFAULT_NETWORK, bare, i->mac, i->host_name);
+	return r < 0 ? r : reserve_ports(engine, c, bare, spec, err);
+}
+
 int networks_reserve(struct engine *engine, struct container *c, struct runtime_spec *spec, struct err *err)
 {
-	return networks_check_mode(engine, c->config->network_mode, err);
+	struct net_bridge bridge;
+	int r = networks_check_mode(engine, c->config->network_mode, err);
+	if (r < 0 || !is_bridge_mode(c->config->network_mode) || c->config->network_disabled)
+		return r;
+	r = default_network(engine, &bridge, err);
+	if (r == 0)
+		r = net_bridge_ensure(&bridge, err);
+	if (r == 0)
+		r = reserve_interface(engine, c, &bridge, spec, err);
+	return r;
+}
+
+static int release_ports(struct engine *engine, const char *id, struct err *err)
+{
+	CLEANUP_DB_STMT struct db_stmt *row = NULL;
+	int r = db_query(engine->db, &row, err, "SELECT protocol, host_ip, host_port, container_port FROM ports WHERE container = ?",
+			 "s", id);
+	bool any = false;
+	while (r >= 0 && (r = db_next(row, err)) > 0) {
+		/* The address only says the family. */
+		struct spec_port port = { .host_port = (uint16_t)db_i64(row, 2), .container_port = (uint16_t)db_i64(row, 3),
+					  .container_ip = "0.0.0.0" };
+		any = true;
+		if (str_copy(port.protocol, sizeof(port.protocol), db_text(row, 0)) < 0 ||
+		    str_copy(port.host_ip, sizeof(port.host_ip), db_text(row, 1)) < 0)
+			continue;
+		r = net_unpublish(&port, 1, err);
+	}
+	if (r >= 0 && any)
+		r = db_run(engine->db, err, "DELETE FROM ports WHERE container = ?", "s", id);
+	return r < 0 ? r : 0;
+}
+
+static int release_interfaces(struct engine *engine, const char *id, struct err *err)
+{
+	CLEANUP_DB_STMT struct db_stmt *row = NULL;
+	int r = db_query(engine->db, &row, err, "SELECT host_name FROM endpoints WHERE container = ?", "s", id);
+	bool any = false;
+	while (r >= 0 && (r = db_next(row, err)) > 0) {
+		CLEANUP_FREE char *name = str_dup(db_text(row, 0));
+		struct spec_interface i = { .host_name = name };
+		any = true;
+		if (name)
+			r = net_detach(&i, 1, err);
+	}
+	if (r >= 0 && any)
+		r = db_run(engine->db, err, "DELETE FROM endpoints WHERE container = ?", "s", id);
+	return r < 0 ? r : 0;
 }
 
 int networks_release(struct engine *engine, const char *id, struct err *err)
 {
-	CLEANUP_DB_STMT struct db_stmt *row = NULL;
-	struct spec_interface ifs[16] = { 0 };
-	size_t n = 0;
-	int r = db_query(engine->db, &row, err, "SELECT host_name FROM endpoints WHERE container = ?", "s", id);
-	while (r >= 0 && n < ARRAY_LEN(ifs) && (r = db_next(row, err)) > 0)
-		if (db_text(row, 0))
-			ifs[n++].host_name = str_dup(db_text(row, 0));
-	if (r >= 0 && n)
-		r = net_detach(ifs, n, err);
-	for (size_t i = 0; i < n; i++)
-		free(ifs[i].host_name);
-	if (r >= 0 && n)
-		r = db_run(engine->db, err, "DELETE FROM endpoints WHERE container = ?", "s", id);
-	return r < 0 ? r : 0;
+	int r = release_ports(engine, id, err);
+	return r < 0 ? r : release_interfaces(engine, id, err);
 }

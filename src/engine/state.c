@@ -78,6 +78,11 @@ static const char *const steps[] = {
 	"  actor TEXT NOT NULL,"
 	"  attributes TEXT NOT NULL" /* "key=value" lines */
 	");",
+	"CREATE TABLE networks("
+	"  name TEXT PRIMARY KEY,"
+	"  bridge TEXT NOT NULL," /* the link on the host */
+	"  gateway4 TEXT NOT NULL" /* with the subnet's prefix */
+	") WITHOUT ROWID;",
 };
 const struct db_schema engine_schema = { steps, ARRAY_LEN(steps) };
 
