@@ -18,6 +18,8 @@
 	X(rm) \
 	X(wait) \
 	X(rename) \
+	X(ps) \
+	X(inspect) \
 	X(images)      \
 	X(image_inspect) \
 	X(history)     \

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ps and inspect (of containers; images when there is no such container). */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+#include "clock.h"
+#include "containers.h"
+#include "format.h"
+#include "image_cli.h"
+#include "image_inspect.h"
+
+#define OBJECT_MAX (16u << 20)
+
+struct ps_opts {
+	bool all, latest, no_trunc, quiet, size;
+	struct strv filter;
+	const char *format;
+	int64_t last;
+};
+
+static const struct option ps_options[] = {
+	{ "all", 'a', OPT_BOOL, offsetof(struct ps_opts, all), .help = "Show all containers (default shows just running)" },
+	{ "filter", 'f', OPT_LIST, offsetof(struct ps_opts, filter), .value = "filter",
+	  .help = "Filter output based on conditions provided" },
+	{ "format", 0, OPT_STR, offsetof(struct ps_opts, format), .help = "table, json or a Go template" },
+	{ "last", 'n', OPT_INT, offsetof(struct ps_opts, last),
+	  .help = "Show n last created containers (includes all states)", .initial = "-1" },
+	{ "latest", 'l', OPT_BOOL, offsetof(struct ps_opts, latest),
+	  .help = "Show the latest created container (includes all states)" },
+	{ "no-trunc", 0, OPT_BOOL, offsetof(struct ps_opts, no_trunc), .help = "Don't truncate output" },
+	{ "quiet", 'q', OPT_BOOL, offsetof(struct ps_opts, quiet), .help = "Only display container IDs" },
+	OPTIONS_END
+};
+
+static const struct image_column columns[] = {
+	{ "ID", "CONTAINER ID" }, { "Image", "IMAGE" }, { "Command", "COMMAND" }, { "RunningFor", "CREATED" },
+	{ "Status", "STATUS" },	  { "Ports", "PORTS" }, { "Names", "NAMES" },	  { "State", NULL },
+	{ "CreatedAt", NULL },	  { "Labels", NULL },	{ "Isolation", NULL },
+};
+
+/* What was asked for; ports chosen at the start are shown by `hull port`. */
+static char *ports_text(struct container *c)
+{
+	CLEANUP_STRV struct strv parts = { 0 };
+	struct err ignored = ERR_INIT;
+
+	if (c->status != CONTAINER_RUNNING || container_load_config(c, &ignored) < 0)
+		return str_dup("");
+	for (size_t i = 0; i < c->config->port_bindings_n; i++) {
+		const struct port_binding *b = &c->config->port_bindings[i];
+		if (b->host_port)
+			strv_printf(&parts, "%s:%u->%u/%s", *b->host_ip ? b->host_ip : "0.0.0.0", b->host_port, b->container_port,
+				    b->protocol);
+		else
+			strv_printf(&parts, "%u/%s", b->container_port, b->protocol);
+	}
+	char *text = strv_join(&parts, ", ");
+	return text ? text : str_dup("");
+}
+
+static char *command_text(const struct container *c, bool no_trunc)
+{
+	const char *s = c->command ? c->command : "";
+
+	if (no_trunc || strlen(s) <= 20)
+		return str_printf("\"%s\"", s);
+	return str_printf("\"%.19s\xe2\x80\xa6\"", s);
+}
+
+static void add_row(struct image_rows *rows, struct container *c, const struct ps_opts *o, int64_t now)
+{
+	char words[32], created[CLOCK_RFC3339_SIZE];
+	CLEANUP_FREE char *id = str_ndup(c->id, o->no_trunc ? strlen(c->id) : ID_SHORT);
+	CLEANUP_FREE char *command = command_text(c, o->no_trunc), *ports = ports_text(c);
+	CLEANUP_FREE char *status = containers_status_text(c, now), *labels = strv_join(&c->labels, ",");
+	CLEANUP_FREE char *ago = str_printf("%s ago", clock_human_duration(now - c->created_ns, words));
+
+	image_rows_add(rows, id, c->image_name ? c->image_name : "", command, ago, status, ports, c->name,
+		       container_status_name(c->status), clock_format_rfc3339(c->created_ns, created), labels ? labels : "",
+		       "container");
+}
+
+static int run_ps(struct cli *cli, const void *opts, int argc, char **argv)
+{
+	const struct ps_opts *o = opts;
+	struct err err = ERR_INIT;
+	CLEANUP_ENGINE struct engine *engine = NULL;
+	struct container **list = NULL;
+	size_t n = 0;
+	struct container_filter filter = { .all = o->all || o->latest || o->last > 0, .last = o->latest ? 1 : o->last };
+	struct image_rows rows = { .columns = columns, .columns_n = ARRAY_LEN(columns) };
+
+	filter.pairs = o->filter; /* borrowed */
+	if (engine_open(&engine, &err) < 0 || containers_list(engine, &filter, &list, &n, &err) < 0)
+		return cli_fail(cli, &err);
+	int64_t now = clock_wall_ns();
+	for (size_t i = 0; i < n; i++)
+		add_row(&rows, list[i], o, now);
+	int r = image_rows_print(&rows, o->quiet ? "{{.ID}}" : o->format, &err);
+	image_rows_done(&rows);
+	container_list_free(list, n);
+	return r < 0 ? cli_fail(cli, &err) : 0;
+}
+
+const struct verb verb_ps = {
+	.names = { "ps", "container ls", "container list", "container ps" },
+	.args = "[OPTIONS]",
+	.brief = "List containers",
+	.options = ps_options,
+	.opts_size = sizeof(struct ps_opts),
+	.is_docker = true,
+	.run = run_ps,
+};
+
+struct inspect_opts {
+	const char *format, *type;
+	bool size;
+};
+
+static const struct option inspect_options[] = {
+	{ "format", 'f', OPT_STR, offsetof(struct inspect_opts, format), .help = "json or a Go template" },
+	{ "size", 's', OPT_BOOL, offsetof(struct inspect_opts, size), .help = "Display total file sizes if the type is container" },
+	{ "type", 0, OPT_STR, offsetof(struct inspect_opts, type), .help = "Only inspect objects of the given type",
+	  .complete = COMPLETE_WORDS, .words = "container image" },
+	OPTIONS_END
+};
+
+static int write_object(struct engine *engine, const char *name, const struct inspect_opts *o, struct json_writer *w,
+			struct err *err)
+{
+	CLEANUP_CONTAINER struct container *c = NULL;
+	CLEANUP_IMAGE struct image *image = NULL;
+	int r = -ENOENT;
+
+	if (!str_eq(o->type, "image"))
+		r = container_find(engine, name, &c, err);
+	if (r == 0)
+		return containers_inspect(engine, c, o->size, w, err);
+	if ((err->kind != ERR_NONE && err->kind != ERR_NOT_FOUND) || str_eq(o->type, "container"))
+		return r;
+	*err = ERR_INIT;
+	r = image_resolve(engine->store, name, &image, err);
+	return r < 0 ? r : image_inspect_write(engine->store, image, w, err);
+}
+
+static int run_inspect(struct cli *cli, const void *opts, int argc, char **argv)
+{
+	const struct inspect_opts *o = opts;
+	struct err err = ERR_INIT;
+	CLEANUP_ENGINE struct engine *engine = NULL;
+	CLEANUP_BUF struct buf all = BUF_INIT(OBJECT_MAX);
+	struct json_writer w;
+	int code = 0;
+
+	if (engine_open(&engine, &err) < 0)
+		return cli_fail(cli, &err);
+	json_writer_init(&w, &all, 4);
+	jw_array(&w);
+	for (int i = 0; i < argc; i++) {
+		CLEANUP_BUF struct buf one = BUF_INIT(OBJECT_MAX);
+		CLEANUP_JSON struct json *value = NULL;
+		struct json_writer object;
+		err = ERR_INIT;
+		json_writer_init(&object, &one, 0);
+		int r = write_object(engine, argv[i], o, &object, &err);
+		if (r == 0)
+			r = json_writer_finish(&object);
+		if (r == 0 && o->format)
+			r = format_print_object(stdout, o->format, &one, &err);
+		else if (r == 0 && (r = json_parse(one.data, one.len, "object", &value, &err)) == 0)
+			jw_value(&w, value);
+		if (r < 0) {
+			fflush(stdout);
+			if (err.kind == ERR_NOT_FOUND)
+				fprintf(stderr, "Error: No such object: %s\n", argv[i]);
+			else
+				cli_print_error(cli, &err);
+			code = 1;
+		}
+	}
+	jw_array_end(&w);
+	if (!o->format && json_writer_finish(&w) == 0)
+		printf("%s\n", buf_str(&all));
+	return code;
+}
+
+const struct verb verb_inspect = {
+	.names = { "inspect", "container inspect" },
+	.args = "[OPTIONS] NAME|ID [NAME|ID...]",
+	.brief = "Return low-level information on objects",
+	.options = inspect_options,
+	.opts_size = sizeof(struct inspect_opts),
+	.min_args = 1,
+	.max_args = -1,
+	.is_docker = true,
+	.complete = COMPLETE_CONTAINER,
+	.run = run_inspect,
+};
