@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include "fd.h"
@@ -52,6 +53,8 @@ static int build(const struct child_args *a, struct err *err)
 	CLEANUP(handover_done) struct handover h;
 	CLEANUP_FD int root = -1;
 	handover_init(&h, a->spec);
+	/* What is made here belongs to the workload, whatever umask hull was called with. */
+	umask(0022);
 	int r = wait_for_go(a->channel, &h, err);
 	if (r == 0)
 		r = become_root(a->spec, err);
