@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "clock.h"
+#include "container_lock.h"
 #include "containers.h"
 #include "events.h"
 #include "fault.h"
@@ -101,13 +102,26 @@ static int remove_everything(struct engine *engine, struct container *c, bool vo
 	return image_collect(engine->store, &users, err);
 }
 
-int containers_undo(struct engine *engine, const char *id, struct err *err)
+/* The container @id, locked: 0 when there is none. */
+static int find_locked(struct engine *engine, const char *id, struct container **ret, struct err *err)
 {
-	CLEANUP_CONTAINER struct container *c = NULL;
 	struct err none = ERR_INIT;
-	int r = container_find(engine, id, &c, &none);
+	int r = container_lock(engine, id, err);
+	if (r < 0)
+		return r;
+	r = container_find(engine, id, ret, &none);
 	if (r < 0)
 		return none.kind == ERR_NOT_FOUND ? 0 : (*err = none, r);
+	return 1;
+}
+
+int containers_undo(struct engine *engine, const char *id, struct err *err)
+{
+	CLEANUP_CONTAINER_LOCK struct engine *locked = engine;
+	CLEANUP_CONTAINER struct container *c = NULL;
+	int r = find_locked(engine, id, &c, err);
+	if (r <= 0)
+		return r;
 	return remove_everything(engine, c, c->auto_remove, err);
 }
 
@@ -136,14 +150,21 @@ static int record_end(struct engine *engine, struct container *c, struct err *er
 	return r < 0 ? r : 1;
 }
 
+/* Whether what runs now is another run than the one that ended: it was started
+ * again before its end was looked at. */
+static bool runs_again(const struct container *c)
+{
+	return c->monitor_is_alive && c->run.status != RUN_EXITED;
+}
+
 int containers_finish(struct engine *engine, const char *id, struct err *err)
 {
+	CLEANUP_CONTAINER_LOCK struct engine *locked = engine;
 	CLEANUP_CONTAINER struct container *c = NULL;
-	struct err none = ERR_INIT;
-	int r = container_find(engine, id, &c, &none);
-	if (r < 0)
-		return none.kind == ERR_NOT_FOUND ? 0 : (*err = none, r);
-	if (c->row_status != ROW_STARTED)
+	int r = find_locked(engine, id, &c, err);
+	if (r <= 0)
+		return r;
+	if (c->row_status != ROW_STARTED || runs_again(c))
 		return 0;
 	r = record_end(engine, c, err);
 	if (r <= 0)
@@ -156,6 +177,7 @@ int containers_finish(struct engine *engine, const char *id, struct err *err)
 
 void containers_start_failed(struct engine *engine, struct container *c, const struct err *why)
 {
+	CLEANUP_CONTAINER_LOCK struct engine *locked = engine;
 	struct err ignored = ERR_INIT;
 	int code = containers_start_exit_code(why);
 	if (c->auto_remove) {
@@ -189,8 +211,13 @@ int engine_recover(struct engine *engine, struct err *err)
 		strv_add(&ids, db_text(row, 0));
 	db_stmt_free(TAKE_PTR(row));
 	for (size_t i = 0; r >= 0 && i < ids.n; i++) {
+		CLEANUP_CONTAINER_LOCK struct engine *locked = engine;
 		CLEANUP_CONTAINER struct container *c = NULL;
 		struct err none = ERR_INIT;
+		/* Whoever has it looks after it. */
+		r = container_trylock(engine, ids.v[i], err);
+		if (r <= 0)
+			continue;
 		if (container_find(engine, ids.v[i], &c, &none) < 0)
 			continue;
 		bool owner_lives = c->owner_pid > 0 && state_process_ticks(c->owner_pid) == c->owner_ticks;
@@ -206,8 +233,13 @@ int engine_recover(struct engine *engine, struct err *err)
 
 int containers_remove(struct engine *engine, const char *name, bool force, bool volumes, struct err *err)
 {
+	CLEANUP_CONTAINER_LOCK struct engine *locked = engine;
 	CLEANUP_CONTAINER struct container *c = NULL;
 	int r = container_find(engine, name, &c, err);
+	if (r == 0)
+		r = container_lock(engine, c->id, err);
+	if (r == 0)
+		r = container_refresh(engine, c, err);
 	if (r < 0)
 		return r;
 	if (container_is_running(c) && !force) {

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "clock.h"
+#include "container_lock.h"
 #include "containers.h"
 #include "events.h"
 #include "fault.h"
@@ -52,11 +53,18 @@ static void launch_done(struct launch *l)
 static int claim(struct engine *engine, struct container *c, struct err *err)
 {
 	int32_t self = getpid();
-	if (c->row_status == ROW_STARTED && c->owner_pid == self)
-		return 0;
+	int r = container_lock(engine, c->id, err);
+	if (r < 0 || (c->row_status == ROW_STARTED && c->owner_pid == self))
+		return r;
+	/* While we waited it may have been started or removed. */
+	r = container_refresh(engine, c, err);
+	if (r < 0)
+		return r;
+	if (container_is_running(c) && c->status != CONTAINER_RESTARTING)
+		return err_set(err, ERR_CONFLICT, 0, "container %s is already running", c->name);
 	c->owner_pid = self;
 	c->owner_ticks = state_process_ticks(self);
-	int r = db_run(engine->db, err,
+	r = db_run(engine->db, err,
 		       "UPDATE containers SET status = 2, owner_pid = ?, owner_ticks = ?, error = NULL"
 		       " WHERE id = ? AND (status IN (1, 3) OR status = ?)",
 		       "iisi", (int64_t)self, (int64_t)c->owner_ticks, c->id, (int64_t)c->row_status);
@@ -322,11 +330,13 @@ static int prepare(struct launch *l, struct err *err)
 int containers_launch(struct engine *engine, struct container *c, int *ret_sock, struct err *err)
 {
 	struct launch l = { .engine = engine, .c = c, .workload_fd = -1, .run_fd = -1 };
-	int r = container_load_config(c, err);
+	int r = claim(engine, c, err);
 	if (r == 0)
-		r = claim(engine, c, err);
-	if (r < 0)
+		r = container_load_config(c, err);
+	if (r < 0) {
+		container_unlock(engine);
 		return r;
+	}
 	r = prepare(&l, err);
 	if (r == 0)
 		r = spawn_monitor(engine, c->id, ret_sock, err);
@@ -352,6 +362,7 @@ int containers_started(struct engine *engine, struct container *c, struct err *e
 		r = event_record_container(engine, c, "start", NULL, err);
 	if (r >= 0)
 		r = db_tx_commit(&tx, err);
+	container_unlock(engine);
 	return r < 0 ? r : 0;
 }
 
@@ -387,6 +398,11 @@ int containers_start(struct engine *engine, const char *name, struct err *err)
 	CLEANUP_CONTAINER struct container *c = NULL;
 	CLEANUP_FD int sock = -1;
 	int r = container_find(engine, name, &c, err);
+	if (r == 0)
+		r = container_lock(engine, c->id, err);
+	CLEANUP_CONTAINER_LOCK struct engine *locked = engine;
+	if (r == 0)
+		r = container_refresh(engine, c, err);
 	if (r < 0)
 		return r;
 	if (c->status == CONTAINER_PAUSED)

@@ -11,7 +11,7 @@
 int engine_open(struct engine **ret, struct err *err)
 {
 	CLEANUP_ENGINE struct engine *e = mem_calloc(1, sizeof(*e));
-	e->run_fd = -1;
+	e->run_fd = e->lock_fd = -1;
 	int r = store_open(&engine_schema, &e->store, err);
 	if (r < 0)
 		return r;
@@ -38,6 +38,7 @@ void engine_close(struct engine *e)
 	store_close(e->store);
 	free(e->libexec);
 	free(e->hull_path);
+	cleanup_fd(&e->lock_fd);
 	cleanup_fd(&e->run_fd);
 	free(e);
 }

@@ -19,6 +19,7 @@ struct engine {
 	char *libexec;          /* where hull-monitor and the like are */
 	char *hull_path;        /* the program for `hull internal ...`; NULL: found by the monitor */
 	int run_fd;             /* $HULL_RUN */
+	int lock_fd;            /* container_lock.h; -1: nothing is locked */
 };
 
 /* Open the state of $HULL_ROOT and $HULL_RUN, recover what dead processes left. */
