@@ -142,8 +142,13 @@ void db_close(struct db *db)
 {
 	if (!db)
 		return;
-	if (db->handle && db->wal_pages >= CHECKPOINT_PAGES)
-		sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	if (db->handle && db->wal_pages >= CHECKPOINT_PAGES) {
+		/* Emptied, not only copied: the first process to open reads all of the
+		 * log again, copied or not, and would go on at its end. Who reads now
+		 * is not waited for; the next command tries again. */
+		sqlite3_busy_timeout(db->handle, 0);
+		sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+	}
 	sqlite3_close_v2(db->handle);
 	free(db);
 }
