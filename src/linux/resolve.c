@@ -10,13 +10,9 @@
 #include "cleanup.h"
 #include "str.h"
 
-int resolve_open(int root, const char *path, uint64_t flags, mode_t mode)
+static int open_in_root(int root, const char *path, uint64_t flags, mode_t mode, uint64_t resolve)
 {
-	struct open_how how = {
-		.flags = flags | O_CLOEXEC,
-		.mode = mode,
-		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
-	};
+	struct open_how how = { .flags = flags | O_CLOEXEC, .mode = mode, .resolve = RESOLVE_IN_ROOT | resolve };
 	while (*path == '/')
 		path++;
 	/* EAGAIN: a rename raced with "..": try again, a few times. */
@@ -28,6 +24,16 @@ int resolve_open(int root, const char *path, uint64_t flags, mode_t mode)
 			return -errno;
 	}
 	return -EAGAIN;
+}
+
+int resolve_open(int root, const char *path, uint64_t flags, mode_t mode)
+{
+	return open_in_root(root, path, flags, mode, RESOLVE_NO_MAGICLINKS);
+}
+
+int resolve_open_nolinks(int root, const char *path, uint64_t flags)
+{
+	return open_in_root(root, path, flags, 0, RESOLVE_NO_SYMLINKS);
 }
 
 int resolve_mkdir_parents(int root, const char *path)

@@ -13,6 +13,8 @@
 /* openat() of @path below @root; @flags gets O_CLOEXEC. -ENOSYS on kernels
  * before 5.6. */
 int resolve_open(int root, const char *path, uint64_t flags, mode_t mode) MUST_CHECK;
+/* The same, but -ELOOP for a path with a symbolic link anywhere in it. */
+int resolve_open_nolinks(int root, const char *path, uint64_t flags) MUST_CHECK;
 /* Make the directories of @path that are missing (mode 0755, owned by the
  * caller) and return an O_PATH descriptor on the last. -ENOTDIR where a file or
  * a dangling link stands in the way. */

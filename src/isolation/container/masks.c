@@ -15,7 +15,7 @@
 static int open_null(int root, struct err *err)
 {
 	struct stat st;
-	CLEANUP_FD int fd = resolve_open(root, "/dev/null", O_PATH | O_NOFOLLOW, 0);
+	CLEANUP_FD int fd = resolve_open_nolinks(root, "/dev/null", O_PATH);
 	if (fd < 0)
 		return err_set(err, ERR_SYSTEM, fd, "open /dev/null");
 	if (fstat(fd, &st) < 0 || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3))
@@ -26,8 +26,8 @@ static int open_null(int root, struct err *err)
 static int mask(int root, const char *path, int null, struct err *err)
 {
 	struct stat st;
-	CLEANUP_FD int target = resolve_open(root, path, O_PATH | O_NOFOLLOW, 0);
-	if (target == -ENOENT || target == -ENOTDIR || target == -ELOOP)
+	CLEANUP_FD int target = resolve_open_nolinks(root, path, O_PATH);
+	if (target == -ENOENT || target == -ENOTDIR)
 		return 0;
 	if (target < 0 || fstat(target, &st) < 0)
 		return err_set(err, ERR_SYSTEM, target < 0 ? target : errno, "open %s to mask it", path);
@@ -44,8 +44,8 @@ static int mask(int root, const char *path, int null, struct err *err)
 
 static int make_readonly(int root, const char *path, struct err *err)
 {
-	CLEANUP_FD int target = resolve_open(root, path, O_PATH | O_NOFOLLOW, 0);
-	if (target == -ENOENT || target == -ENOTDIR || target == -ELOOP)
+	CLEANUP_FD int target = resolve_open_nolinks(root, path, O_PATH);
+	if (target == -ENOENT || target == -ENOTDIR)
 		return 0;
 	if (target < 0)
 		return err_set(err, ERR_SYSTEM, target, "open %s", path);
@@ -79,7 +79,7 @@ int sysctls_apply(const struct runtime_spec *spec, int root, struct err *err)
 {
 	if (spec->sysctls.n == 0)
 		return 0;
-	CLEANUP_FD int dir = resolve_open(root, "/proc/sys", O_PATH | O_DIRECTORY | O_NOFOLLOW, 0);
+	CLEANUP_FD int dir = resolve_open_nolinks(root, "/proc/sys", O_PATH | O_DIRECTORY);
 	if (dir < 0)
 		return err_set(err, ERR_SYSTEM, dir, "open /proc/sys");
 	for (size_t i = 0; i < spec->sysctls.n; i++) {
@@ -91,7 +91,7 @@ int sysctls_apply(const struct runtime_spec *spec, int root, struct err *err)
 		for (char *p = key; *p; p++)
 			if (*p == '.')
 				*p = '/';
-		CLEANUP_FD int file = resolve_open(dir, key, O_WRONLY | O_NOFOLLOW, 0);
+		CLEANUP_FD int file = resolve_open_nolinks(dir, key, O_WRONLY);
 		int r = file < 0 ? file : fd_write_all(file, value, strlen(value));
 		if (r < 0)
 			return err_set(err, ERR_INVALID, r, "set the sysctl %s", spec->sysctls.v[i]);

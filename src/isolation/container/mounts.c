@@ -4,11 +4,13 @@
  * descriptor (or its name below /proc/self/fd), so that a link in the image, or
  * one swapped meanwhile by a neighbour that shares a volume, leads nowhere. */
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 
 #include "internal.h"
 #include "mount_api.h"
@@ -102,6 +104,51 @@ static int open_target(int root, const struct spec_mount *m, bool directory, int
 	return 0;
 }
 
+static bool is_proc(int fd)
+{
+	struct statfs fs;
+	return fstatfs(fd, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC;
+}
+
+/* What is masked or read-only in /proc, and where the sysctls are set, is found
+ * by path: nothing may lie over it. What lxcfs provides is let through, as runc
+ * does. */
+static int refuse_inside_proc(const struct spec_mount *m, int source, int target, struct err *err)
+{
+	static const char *const allowed[] = {
+		"/proc/cpuinfo", "/proc/diskstats", "/proc/loadavg", "/proc/meminfo",  "/proc/net/dev",
+		"/proc/slabinfo", "/proc/stat",     "/proc/swaps",   "/proc/uptime",
+	};
+	bool is_root = str_eq(m->destination, "/proc");
+	if (!is_proc(target) && !(is_root && source >= 0))
+		return 0;
+	for (size_t i = 0; i < ARRAY_LEN(allowed); i++)
+		if (str_eq(m->destination, allowed[i]))
+			return 0;
+	if (is_root && source >= 0 && is_proc(source))
+		return 0;
+	int r = err_set(err, ERR_DENIED, 0, "%s cannot be mounted on %s because it is inside /proc", m->source ? m->source : m->type,
+			m->destination);
+	err_hint(err, "choose a destination outside /proc");
+	return r;
+}
+
+/* An image whose /proc or /sys is a link would choose where they appear, and a
+ * neighbour that shares a volume could move them from under the masks
+ * (CVE-2019-19921). */
+static int refuse_linked(int root, const struct spec_mount *m, struct err *err)
+{
+	if (!str_eq(m->type, "proc") && !str_eq(m->type, "sysfs"))
+		return 0;
+	CLEANUP_FD int fd = resolve_open_nolinks(root, m->destination, O_PATH | O_DIRECTORY);
+	if (fd == -ELOOP || fd == -ENOTDIR) {
+		int r = err_set(err, ERR_DENIED, 0, "%s must be a directory of the image", m->destination);
+		err_why(err, "it is a symbolic link, or below one");
+		return r;
+	}
+	return fd < 0 && fd != -ENOENT ? err_set(err, ERR_SYSTEM, fd, "open %s", m->destination) : 0;
+}
+
 static int apply_attributes(int mount, const struct parsed_options *o, const char *where, struct err *err)
 {
 	if (o->set || o->clear) {
@@ -132,6 +179,8 @@ static int make_bind(const struct spec_mount *m, int source, int root, struct er
 	if (fstat(source, &st) < 0)
 		return err_set(err, ERR_SYSTEM, errno, "look at %s", m->source);
 	r = open_target(root, m, S_ISDIR(st.st_mode), &target, err);
+	if (r == 0)
+		r = refuse_inside_proc(m, source, target, err);
 	if (r < 0)
 		return r;
 	if (!o.propagation)
@@ -210,7 +259,11 @@ static int make_other(const struct child_args *args, const struct spec_mount *m,
 	CLEANUP_FD int target = -1;
 	int r = parse_options(m, &o, err);
 	if (r == 0)
+		r = refuse_linked(root, m, err);
+	if (r == 0)
 		r = open_target(root, m, true, &target, err);
+	if (r == 0)
+		r = refuse_inside_proc(m, -1, target, err);
 	if (r < 0)
 		return r;
 	unsigned long flags = ms_flags(o.set);
