@@ -7,6 +7,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "complete.h"
 #include "help.h"
 #include "json.h"
 
@@ -319,6 +320,9 @@ int cli_main(int argc, char **argv)
 		cli.as_docker = true;
 		cli.prog = "docker";
 	}
+	/* Its words are another line's: none of them is an option of this one. */
+	if (argc > 1 && str_eq(argv[1], "__complete"))
+		return complete_main(argc - 2, argv + 2);
 	int r = options_parse(&p, argc > 0 ? argc - 1 : 0, argv + 1, &err);
 	CLEANUP_FREE char **args = p.args;
 	if (r < 0) {

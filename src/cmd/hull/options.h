@@ -38,11 +38,20 @@ enum complete_kind {
 	COMPLETE_FILE,
 	COMPLETE_DIR,
 	COMPLETE_CONTAINER,
+	COMPLETE_CONTAINER_RUNNING,
+	COMPLETE_CONTAINER_PAUSED,
+	COMPLETE_CONTAINER_STOPPED,
+	COMPLETE_CONTAINER_PATH, /* CONTAINER:PATH, or a file */
+	COMPLETE_OBJECT,	 /* containers and images */
 	COMPLETE_IMAGE,
 	COMPLETE_NETWORK,
 	COMPLETE_VOLUME,
+	COMPLETE_VOLUME_MOUNT, /* VOLUME:PATH, or a file */
 	COMPLETE_LEVEL,
 	COMPLETE_VERB,
+	COMPLETE_SIGNAL,
+	COMPLETE_CAPABILITY,
+	COMPLETE_PAIRS, /* the option's own list, joined by commas */
 	COMPLETE_WORDS, /* the option's own list */
 };
 
@@ -60,7 +69,9 @@ struct option {
 	const char *help;
 	const char *initial; /* default, for --help only */
 	enum complete_kind complete;
-	const char *words; /* space-separated, for COMPLETE_WORDS; "word:help" allowed without blanks in help */
+	/* Space-separated, for COMPLETE_WORDS and COMPLETE_PAIRS; one that ends in
+	 * '=' or ':' wants more after it. */
+	const char *words;
 	unsigned flags;
 	/* Called after (OPT_CALL: instead of) storing; borrows @value. */
 	int (*set)(void *opts, const char *value, struct err *err);

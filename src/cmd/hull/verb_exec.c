@@ -112,10 +112,10 @@ static const struct option attach_options[] = {
 const struct verb verb_exec = {
 	.names = { "exec", "container exec" }, .args = "[OPTIONS] CONTAINER COMMAND [ARG...]",
 	.brief = "Execute a command in a running container", .options = exec_options, .opts_size = sizeof(struct exec_opts),
-	.min_args = 2, .max_args = -1, .stop_at_first = true, .is_docker = true, .complete = COMPLETE_CONTAINER, .run = run_exec,
+	.min_args = 2, .max_args = -1, .stop_at_first = true, .is_docker = true, .complete = COMPLETE_CONTAINER_RUNNING, .run = run_exec,
 };
 const struct verb verb_attach = {
 	.names = { "attach", "container attach" }, .args = "[OPTIONS] CONTAINER",
 	.brief = "Attach to a running container", .options = attach_options, .opts_size = sizeof(struct exec_opts),
-	.min_args = 1, .max_args = 1, .is_docker = true, .complete = COMPLETE_CONTAINER, .run = run_attach,
+	.min_args = 1, .max_args = 1, .is_docker = true, .complete = COMPLETE_CONTAINER_RUNNING, .run = run_attach,
 };

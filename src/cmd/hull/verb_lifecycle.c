@@ -179,13 +179,15 @@ RUN(unpause)
 
 #define OPT(n, l, t, f, h) { n, l, t, offsetof(struct lifecycle_opts, f), .help = h }
 static const struct option stop_options[] = {
-	OPT("signal", 's', OPT_STR, signal, "Signal to send to the container"),
+	{ "signal", 's', OPT_STR, offsetof(struct lifecycle_opts, signal), .help = "Signal to send to the container",
+	  .complete = COMPLETE_SIGNAL },
 	OPT("timeout", 't', OPT_INT, timeout_s, "Seconds to wait before killing the container"),
 	{ "time", 0, OPT_INT, offsetof(struct lifecycle_opts, timeout_s), .help = "As --timeout", .flags = OPTION_HIDDEN },
 	OPTIONS_END
 };
 static const struct option kill_options[] = {
-	OPT("signal", 's', OPT_STR, signal, "Signal to send to the container"), OPTIONS_END
+	{ "signal", 's', OPT_STR, offsetof(struct lifecycle_opts, signal), .help = "Signal to send to the container",
+	  .complete = COMPLETE_SIGNAL }, OPTIONS_END
 };
 static const struct option rm_options[] = {
 	OPT("force", 'f', OPT_BOOL, force, "Force the removal of a running container (uses SIGKILL)"),
@@ -203,19 +205,19 @@ static const struct option no_options[] = { OPTIONS_END };
 
 #define SEVERAL "[OPTIONS] CONTAINER [CONTAINER...]"
 #define PLAIN "CONTAINER [CONTAINER...]"
-#define VERB(name, alias, synopsis, about, table, least, most)                                           \
+#define VERB(name, alias, synopsis, about, table, least, most, which)                                        \
 	const struct verb verb_##name = {                                                                \
 		.names = { #name, "container " #name, alias }, .args = synopsis, .brief = about,         \
 		.options = table, .opts_size = sizeof(struct lifecycle_opts), .defaults = defaults,      \
-		.min_args = least, .max_args = most, .complete = COMPLETE_CONTAINER, .is_docker = true,  \
+		.min_args = least, .max_args = most, .complete = which, .is_docker = true,  \
 		.run = run_##name,                                                                       \
 	}
-VERB(start, NULL, SEVERAL, "Start one or more stopped containers", start_options, 1, -1);
-VERB(stop, NULL, SEVERAL, "Stop one or more running containers", stop_options, 1, -1);
-VERB(restart, NULL, SEVERAL, "Restart one or more containers", stop_options, 1, -1);
-VERB(kill, NULL, SEVERAL, "Kill one or more running containers", kill_options, 1, -1);
-VERB(pause, NULL, PLAIN, "Pause all processes within one or more containers", no_options, 1, -1);
-VERB(unpause, NULL, PLAIN, "Unpause all processes within one or more containers", no_options, 1, -1);
-VERB(rm, "container remove", SEVERAL, "Remove one or more containers", rm_options, 1, -1);
-VERB(wait, NULL, PLAIN, "Block until one or more containers stop, then print their exit codes", no_options, 1, -1);
-VERB(rename, NULL, "CONTAINER NEW_NAME", "Rename a container", no_options, 2, 2);
+VERB(start, NULL, SEVERAL, "Start one or more stopped containers", start_options, 1, -1, COMPLETE_CONTAINER_STOPPED);
+VERB(stop, NULL, SEVERAL, "Stop one or more running containers", stop_options, 1, -1, COMPLETE_CONTAINER_RUNNING);
+VERB(restart, NULL, SEVERAL, "Restart one or more containers", stop_options, 1, -1, COMPLETE_CONTAINER);
+VERB(kill, NULL, SEVERAL, "Kill one or more running containers", kill_options, 1, -1, COMPLETE_CONTAINER_RUNNING);
+VERB(pause, NULL, PLAIN, "Pause all processes within one or more containers", no_options, 1, -1, COMPLETE_CONTAINER_RUNNING);
+VERB(unpause, NULL, PLAIN, "Unpause all processes within one or more containers", no_options, 1, -1, COMPLETE_CONTAINER_PAUSED);
+VERB(rm, "container remove", SEVERAL, "Remove one or more containers", rm_options, 1, -1, COMPLETE_CONTAINER);
+VERB(wait, NULL, PLAIN, "Block until one or more containers stop, then print their exit codes", no_options, 1, -1, COMPLETE_CONTAINER_RUNNING);
+VERB(rename, NULL, "CONTAINER NEW_NAME", "Rename a container", no_options, 2, 2, COMPLETE_CONTAINER);

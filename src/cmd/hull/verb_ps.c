@@ -194,6 +194,6 @@ const struct verb verb_inspect = {
 	.min_args = 1,
 	.max_args = -1,
 	.is_docker = true,
-	.complete = COMPLETE_CONTAINER,
+	.complete = COMPLETE_OBJECT,
 	.run = run_inspect,
 };

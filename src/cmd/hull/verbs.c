@@ -30,6 +30,7 @@
 	X(import)      \
 	X(image_prune) \
 	X(version)     \
+	X(completion)  \
 	X(help)        \
 	X(internal_exited) \
 	X(internal_restart) \

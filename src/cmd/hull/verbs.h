@@ -57,8 +57,10 @@ struct verb {
 	/* run, create: every failure before the container's own is 125. */
 	bool fails_125;
 	bool is_hidden;
-	/* What the first (and if max_args != 1, each) argument is. */
-	enum complete_kind complete;
+	/* What the first argument is, and the others too unless complete_rest says
+	 * otherwise. */
+	enum complete_kind complete, complete_rest;
+	const char *complete_words; /* for COMPLETE_WORDS */
 	int (*run)(struct cli *cli, const void *opts, int argc, char **argv);
 };
 
