@@ -17,6 +17,7 @@
 #include "erofs_mount.h"
 #include "fd.h"
 #include "json.h"
+#include "partial.h"
 #include "unpack_proto.h"
 #include "worker.h"
 
@@ -169,7 +170,10 @@ int convert_start(const struct ingest *ingest, struct convert_job *job, size_t i
 		return out;
 	/* A worker that dies must not take hull along when hull writes to it. */
 	signal(SIGPIPE, SIG_IGN);
-	snprintf(o->blob_file, sizeof(o->blob_file), "%zu.blob", index);
+	if (job->is_resumable)
+		partial_blob_name(job->digest, o->blob_file, sizeof(o->blob_file));
+	else
+		snprintf(o->blob_file, sizeof(o->blob_file), "%zu.blob", index);
 	if (job->is_direct)
 		snprintf(o->media_type, sizeof(o->media_type), "%s", job->media_type);
 	else if ((r = look_at_start(ingest, c, err)) < 0)

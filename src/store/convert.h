@@ -21,6 +21,9 @@ struct convert_job {
 	int64_t offset, len;
 	/* Hand @fd itself to the worker: whoever fills it reports the progress. */
 	bool is_direct;
+	/* Name the kept blob so that it can be resumed when this hull dies
+	 * (partial.h). Needs @digest. */
+	bool is_resumable;
 	/* What the bytes, and the tar inside, must turn out to be; NULL: whatever
 	 * they are. */
 	const char *digest, *diffid;

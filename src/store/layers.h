@@ -23,7 +23,7 @@ struct layer_new {
 	/* The compressed form, when there is one to keep: digest, name in the
 	 * ingest directory, length, media type. */
 	char blob_digest[72];
-	char blob_file[64];
+	char blob_file[80];
 	int64_t blob_bytes;
 	char media_type[80];
 };

@@ -8,8 +8,18 @@
 
 #include "fd.h"
 #include "layers.h"
+#include "partial.h"
 #include "store.h"
 #include "str.h"
+
+/* What a dead hull had downloaded spares the next one the same. */
+static void keep_partials(struct store *store, int dir_fd)
+{
+	int copy = fcntl(dir_fd, F_DUPFD_CLOEXEC, 3);
+	CLEANUP_DIR DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+	for (struct dirent *e; dir && (e = readdir(dir));)
+		partial_keep(store, dir_fd, e->d_name);
+}
 
 /* Remove one abandoned directory: 1 when it was, 0 when its owner lives. */
 static int remove_if_dead(struct store *store, const char *name, struct err *err)
@@ -25,6 +35,7 @@ static int remove_if_dead(struct store *store, const char *name, struct err *err
 	int r = layers_remove_orphans(store, err);
 	if (r < 0)
 		return r;
+	keep_partials(store, fd);
 	r = fd_remove_tree_at(store->root_fd, path);
 	return r < 0 ? err_set(err, ERR_SYSTEM, r, "remove %s", path) : 1;
 }
@@ -42,7 +53,7 @@ int store_recover(struct store *store, struct err *err)
 	if (!dir)
 		return err_set(err, ERR_SYSTEM, -errno, "read %s/ingest", store->root);
 	for (struct dirent *e; (e = readdir(dir));) {
-		if (e->d_name[0] == '.')
+		if (e->d_name[0] == '.' || partial_is_name(e->d_name))
 			continue;
 		int r = remove_if_dead(store, e->d_name, err);
 		if (r < 0)

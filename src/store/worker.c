@@ -44,7 +44,9 @@ static int spawn(const char *path, const char *const *argv, const int *fds, size
 	posix_spawnattr_init(&attr);
 	posix_spawnattr_setsigmask(&attr, &none);
 	posix_spawnattr_setsigdefault(&attr, &pipe_signal);
-	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+	/* A group of its own: Ctrl-C is hull's to handle, which then ends its workers. */
+	posix_spawnattr_setpgroup(&attr, 0);
+	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
 	int r = 0;
 	for (size_t i = 0; r == 0 && i < n; i++)
 		r = posix_spawn_file_actions_adddup2(&actions, fds[i], (int)i);

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the verbs that talk to registries share. */
+#pragma once
+
+#include <stdio.h>
+
+#include "cli.h"
+#include "image_pull.h"
+
+struct pull_opts {
+	const char *platform; /* NULL: $DOCKER_DEFAULT_PLATFORM, or this machine */
+	bool is_quiet;
+	/* Where the progress goes: stdout for pull, stderr for run. */
+	FILE *out;
+};
+
+/* Pull @name with Docker's lines on opts->out. *ret_reference (caller frees, may be
+ * NULL) is the full name. */
+int registry_cli_pull(struct store *store, const char *name, const struct pull_opts *opts, char **ret_reference,
+		      struct err *err) MUST_CHECK;
+/* The exit code of a failed pull or push: 130 and so on after a signal, else @code. */
+int registry_cli_code(const struct err *err, int code);
