@@ -133,7 +133,7 @@ static int write_hosts_files(struct launch *l, struct err *err)
 	return r < 0 && !err_is_set(err) ? err_set(err, ERR_SYSTEM, r, "write hosts files") : r < 0 ? r : 0;
 }
 
-static int joined_pid(struct engine *engine, const char *mode, pid_t *ret, struct err *err)
+static int joined_pid(struct engine *engine, const char *what, const char *mode, pid_t *ret, bool *ret_host_userns, struct err *err)
 {
 	CLEANUP_CONTAINER struct container *other = NULL;
 	if (!str_starts_with(mode ? mode : "", "container:"))
@@ -142,8 +142,17 @@ static int joined_pid(struct engine *engine, const char *mode, pid_t *ret, struc
 	if (r < 0)
 		return r;
 	if (other->status != CONTAINER_RUNNING && other->status != CONTAINER_PAUSED)
-		return err_set(err, ERR_CONFLICT, 0, "cannot join network of a non running container: %s", other->id);
+		return err_set(err, ERR_CONFLICT, 0, "cannot join %s of a non running container: %s", what, other->id);
+	r = container_load_config(other, err);
+	if (r < 0)
+		return r;
+	if (str_eq(what, "IPC") && !str_eq(other->config->ipc_mode, "shareable") && !str_eq(other->config->ipc_mode, "host")) {
+		err_set(err, ERR_CONFLICT, 0, "cannot join IPC of container %s: non-shareable IPC", other->name);
+		err_hint(err, "start %s with --ipc shareable", other->name);
+		return -EBUSY;
+	}
 	*ret = other->run.pid;
+	*ret_host_userns |= other->userns_slot < 0;
 	return 0;
 }
 
@@ -156,11 +165,11 @@ static int build_spec(struct launch *l, struct err *err)
 		.mounts = l->mounts, .mounts_n = l->mounts_n,
 		.has_hosts_files = true,
 	};
-	int r = joined_pid(l->engine, c->network_mode, &in.net_pid, err);
+	int r = joined_pid(l->engine, "network", c->network_mode, &in.net_pid, &in.net_has_host_userns, err);
 	if (r == 0)
-		r = joined_pid(l->engine, c->ipc_mode, &in.ipc_pid, err);
+		r = joined_pid(l->engine, "IPC", c->ipc_mode, &in.ipc_pid, &in.other_has_host_userns, err);
 	if (r == 0)
-		r = joined_pid(l->engine, c->pid_mode, &in.pid_pid, err);
+		r = joined_pid(l->engine, "PID", c->pid_mode, &in.pid_pid, &in.other_has_host_userns, err);
 	if (r == 0)
 		r = spec_build(&in, &l->spec, err);
 	return r < 0 ? r : seccomp_filter_path(l->engine, c, l->spec->process.caps.bounding, &l->spec->seccomp_bpf_path, err);

@@ -64,10 +64,11 @@ static void build_namespaces(const struct spec_inputs *in, struct runtime_spec *
 		join(spec, SPEC_NS_UTS, 0, "uts");
 	if (!str_eq(c->cgroupns_mode, "host") && !c->privileged)
 		join(spec, SPEC_NS_CGROUP, 0, "cgroup");
-	if (in->userns_slot < 0)
+	/* Namespaces of processes and IPC can be joined only from the user namespace
+	 * that owns them; in a network one is then without privileges. */
+	if (in->userns_slot < 0 || in->other_has_host_userns)
 		return;
-	/* Namespaces can be joined only from the user namespace that owns them. */
-	pid_t owner = in->net_pid ? in->net_pid : in->ipc_pid ? in->ipc_pid : in->pid_pid;
+	pid_t owner = in->net_pid && !in->net_has_host_userns ? in->net_pid : in->ipc_pid ? in->ipc_pid : in->pid_pid;
 	join(spec, SPEC_NS_USER, owner, "user");
 	struct spec_idmap map = { 0, USERNS_FIRST_ID + (uint32_t)in->userns_slot * USERNS_SIZE, USERNS_SIZE };
 	spec->uid_maps = mem_calloc(1, sizeof(map));
@@ -95,7 +96,7 @@ static int build_sysctls(const struct container_config *c, struct runtime_spec *
 		strv_add(&spec->sysctls, s);
 	}
 	/* As Docker: ports below 1024 and ping need no capability inside. */
-	if (str_eq(c->network_mode, "host"))
+	if (str_eq(c->network_mode, "host") || str_starts_with(c->network_mode ? c->network_mode : "", "container:"))
 		return 0;
 	strv_add(&spec->sysctls, "net.ipv4.ip_unprivileged_port_start=0");
 	return 0;

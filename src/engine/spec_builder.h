@@ -24,6 +24,8 @@ struct spec_inputs {
 	size_t mounts_n;
 	/* Pid of the container that "container:x" modes name; 0: not used. */
 	pid_t net_pid, ipc_pid, pid_pid;
+	/* That of the network, or of one of the other two, is the host's. */
+	bool net_has_host_userns, other_has_host_userns;
 	bool has_hosts_files;          /* hostname, hosts, resolv.conf lie in workload */
 };
 

@@ -2,6 +2,7 @@
 /* The mounts of a launch description: Docker's defaults, then the user's, a
  * parent always before what is inside it. */
 #include <string.h>
+#include <unistd.h>
 
 #include "spec_builder.h"
 #include "spec_parts.h"
@@ -82,8 +83,9 @@ int spec_build_mounts(const struct spec_inputs *in, struct runtime_spec *spec, s
 	add_default(in, spec, "devpts", "/dev/pts", "devpts", "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5");
 	add_default(in, spec, "sysfs", "/sys", "sysfs", ro);
 	add_default(in, spec, "cgroup", "/sys/fs/cgroup", "cgroup", ro);
-	add_default(in, spec, "mqueue", "/dev/mqueue", "mqueue", "nosuid,noexec,nodev");
 	if (str_eq(c->ipc_mode, "host")) {
+		if (access("/dev/mqueue", F_OK) == 0)
+			add_default(in, spec, "/dev/mqueue", "/dev/mqueue", "bind", "rbind,rprivate");
 		add_default(in, spec, "/dev/shm", "/dev/shm", "bind", "rbind,rprivate");
 	} else if (in->ipc_pid) {
 		CLEANUP_FREE char *shm = str_printf("/proc/%d/root/dev/shm", in->ipc_pid);
@@ -93,6 +95,8 @@ int spec_build_mounts(const struct spec_inputs *in, struct runtime_spec *spec, s
 							(intmax_t)(c->shm_size_bytes ? c->shm_size_bytes : 64 << 20));
 		add_default(in, spec, "shm", "/dev/shm", "tmpfs", options);
 	}
+	if (!str_eq(c->ipc_mode, "host"))
+		add_default(in, spec, "mqueue", "/dev/mqueue", "mqueue", "nosuid,noexec,nodev");
 	add_hosts_files(in, spec);
 	/* The shallower first: what is mounted on /data must not hide /data/x. */
 	unsigned deepest = 0;

@@ -39,7 +39,7 @@ class Network(HullTest):
             subprocess.run(["ip", "link", "del", "mark0"], check=True)
 
     def test_two_containers_reach_each_other(self):
-        self.hull("run", "-d", "--name", "server", "demo", "nc", "-lk", "-p", "7000", "-e", "echo", "hello")
+        self.hull("run", "-d", "--name", "server", "demo", "nc", "-ll", "-p", "7000", "-e", "echo", "hello")
         address = self.hull.out("inspect", "-f", "{{.NetworkSettings.IPAddress}}", "server")
         out = self.hull.out("run", "--rm", "demo", "sh", "-c",
                             f"for i in 1 2 3 4 5 6 7 8 9; do nc -w 2 {address} 7000 && exit; sleep 0.1; done")
@@ -52,7 +52,7 @@ class Network(HullTest):
         self.assertEqual(a, b)
 
     def test_published_tcp_port(self):
-        self.hull("run", "-d", "--name", "web", "-p", "8080:80", "demo", "nc", "-lk", "-p", "80", "-e", "echo", "published")
+        self.hull("run", "-d", "--name", "web", "-p", "8080:80", "demo", "nc", "-ll", "-p", "80", "-e", "echo", "published")
         self.eventually(lambda: self.answers(8080) == b"published\n")
         self.assertEqual(self.hull.out("port", "web"), "80/tcp -> 0.0.0.0:8080")
         self.hull("rm", "-f", "web")

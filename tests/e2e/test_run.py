@@ -151,6 +151,31 @@ class Run(HullTest):
             self.assertIn(name, out.split())
         self.assertIn("not permitted", out)
 
+    def test_namespaces_of_another_container(self):
+        sees = "cat /proc/1/comm; ls /proc | grep -c '^[0-9]'; touch /dev/shm/there; touch /x && stat -c %u /x"
+        for name, flags in (("mapped", ()), ("bare", ("--privileged",))):
+            self.hull("run", "-d", "--name", name, "--ipc", "shareable", *flags, "demo", "sleep", "60")
+            out = self.hull.out("run", "--rm", "--pid", f"container:{name}", "demo", "sh", "-c", sees)
+            self.assertEqual(out.split()[0], "sleep")
+            self.assertEqual(out.split()[-1], "0")
+            self.hull("run", "--rm", "--ipc", f"container:{name}", "demo", "sh", "-c", "echo x > /dev/shm/shared")
+            self.assertEqual(self.hull.out("exec", name, "cat", "/dev/shm/shared"), "x")
+            own = self.hull.out("exec", name, "ip", "-o", "link", "show", "eth0")
+            self.assertEqual(self.hull.out("run", "--rm", "--network", f"container:{name}", "demo", "ip",
+                                           "-o", "link", "show", "eth0"), own)
+        out = self.hull.out("run", "--rm", *(f"--{kind}=container:mapped" for kind in ("pid", "ipc", "network")), "demo",
+                            "sh", "-c", sees)
+        self.assertEqual(out.split()[0], "sleep")
+
+    def test_ipc_must_be_shareable(self):
+        self.hull("run", "-d", "--name", "mine", "demo", "sleep", "60")
+        self.assertIn("non-shareable IPC", self.hull("run", "--rm", "--ipc", "container:mine", "demo", "true", code=125).err)
+
+    def test_namespaces_of_the_host(self):
+        for kind, name in (("pid", "pid"), ("ipc", "ipc"), ("uts", "uts"), ("network", "net"), ("userns", "user")):
+            out = self.hull.out("run", "--rm", f"--{kind}=host", "demo", "ls", "-l", f"/proc/self/ns/{name}")
+            self.assertIn(os.readlink(f"/proc/self/ns/{name}"), out)
+
     def test_privileged(self):
         out = self.sh("grep CapEff /proc/self/status; mount -t tmpfs t /mnt 2>&1 || mkdir /mnt && mount -t tmpfs t /mnt && echo mounted",
                       "--privileged")

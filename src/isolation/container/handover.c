@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "internal.h"
 #include "mount_api.h"
+#include "resolve.h"
 
 const struct spec_device default_devices[] = {
 	{ .path = (char *)"/dev/null", .type = 'c', .major = 1, .minor = 3, .mode = 0666 },
@@ -25,7 +29,12 @@ bool spec_mount_is_bind(const struct spec_mount *mount)
 
 bool spec_has_userns(const struct runtime_spec *spec)
 {
-	return spec->ns[SPEC_NS_USER].wanted && !spec->ns[SPEC_NS_USER].path;
+	return spec->ns[SPEC_NS_USER].wanted;
+}
+
+bool spec_joins_userns(const struct runtime_spec *spec)
+{
+	return spec->ns[SPEC_NS_USER].wanted && spec->ns[SPEC_NS_USER].path;
 }
 
 void handover_init(struct handover *h, const struct runtime_spec *spec)
@@ -81,10 +90,58 @@ static int open_writable(const struct runtime_spec *spec, int userns, int *ret, 
 	return r;
 }
 
+/* In a process of its own, in the mount namespace of @pid. */
+static int clone_in_namespace(pid_t pid, const char *path, bool recursive)
+{
+	char ns[32];
+	snprintf(ns, sizeof(ns), "/proc/%d/ns/mnt", pid);
+	CLEANUP_FD int fd = open(ns, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || setns(fd, CLONE_NEWNS) < 0)
+		return -errno;
+	/* What is there belongs to the other container: no link of its making. */
+	CLEANUP_FD int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	CLEANUP_FD int place = root < 0 ? -errno : resolve_open_nolinks(root, path, O_PATH);
+	return place < 0 ? place : mount_clone(place, "", recursive);
+}
+
+/* A mount of another container ("/proc/PID/root/dev/shm"): the kernel copies only
+ * what is in the mount namespace of the caller. */
+static int clone_of_process(pid_t pid, const char *path, bool recursive)
+{
+	int pair[2], status = 0, tree = -1;
+	size_t n = 0;
+	struct err err = ERR_INIT;
+	int r = channel_pair(pair, &err);
+	if (r < 0)
+		return r;
+	CLEANUP_FD int own = pair[0], far = pair[1];
+	pid_t helper = fork();
+	if (helper < 0)
+		return -errno;
+	if (helper == 0) {
+		tree = clone_in_namespace(pid, path, recursive);
+		err.errnum = tree < 0 ? tree : 0;
+		_exit(channel_send(far, CHANNEL_FDS, &err, sizeof(err), &tree, tree >= 0) < 0);
+	}
+	cleanup_fd(&far);
+	r = channel_recv(own, &err, sizeof(err), &tree, 1, &n);
+	while (waitpid(helper, &status, 0) < 0 && errno == EINTR)
+		;
+	return r != CHANNEL_FDS ? -EPIPE : n == 1 ? tree : err.errnum < 0 ? err.errnum : -EPIPE;
+}
+
+static int clone_source(const char *source, bool recursive)
+{
+	int pid = 0, end = 0;
+	if (sscanf(source, "/proc/%d/root/%n", &pid, &end) == 1 && end > 0 && pid > 0)
+		return clone_of_process(pid, source + end, recursive);
+	return mount_clone(AT_FDCWD, source, recursive);
+}
+
 static int open_bind(const struct spec_mount *m, int userns, int *ret, struct err *err)
 {
 	bool recursive = !strv_contains(&m->options, "bind");
-	CLEANUP_FD int mount = mount_clone(AT_FDCWD, m->source, recursive);
+	CLEANUP_FD int mount = clone_source(m->source, recursive);
 	if (mount == -ENOENT || mount == -ENOTDIR)
 		return err_set(err, ERR_INVALID, 0, "invalid mount config for type \"bind\": bind source path does not exist: %s",
 			       m->source);

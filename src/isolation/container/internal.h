@@ -20,6 +20,7 @@ enum channel_type {
 	CHANNEL_GO = 1, /* to the child: maps written, descriptors follow */
 	CHANNEL_FDS,    /* to the child: up to FD_PASS_MAX descriptors */
 	CHANNEL_PTY,    /* to the launcher: the master of the terminal */
+	CHANNEL_MADE,   /* to the launcher's helper: the pid of the child (launch.c) */
 	CHANNEL_ERROR,  /* to the launcher: a struct err */
 };
 int channel_pair(int ret[2], struct err *err) MUST_CHECK;
@@ -42,7 +43,9 @@ struct handover {
 	size_t binds_n, devices_n;
 };
 bool spec_mount_is_bind(const struct spec_mount *mount);
+/* One that is not the host's; another container's. */
 bool spec_has_userns(const struct runtime_spec *spec);
+bool spec_joins_userns(const struct runtime_spec *spec);
 void handover_init(struct handover *h, const struct runtime_spec *spec);
 void handover_done(struct handover *h);
 int handover_open(struct handover *h, const struct runtime_spec *spec, int userns, struct err *err) MUST_CHECK;

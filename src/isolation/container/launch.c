@@ -31,20 +31,24 @@ static const struct {
 static int join_namespaces(const struct runtime_spec *spec, uint64_t *ret_flags, struct err *err)
 {
 	uint64_t flags = 0;
+	int fds[ARRAY_LEN(clone_flags)], r = 0;
+	/* All are opened before the first is entered: the user namespace, which comes
+	 * first, takes the host's privileges away. */
 	for (size_t i = 0; i < ARRAY_LEN(clone_flags); i++) {
 		const struct spec_namespace *ns = &spec->ns[clone_flags[i].ns];
-		if (!ns->wanted)
-			continue;
-		if (!ns->path) {
+		fds[i] = -1;
+		if (ns->wanted && !ns->path)
 			flags |= clone_flags[i].flag;
-			continue;
-		}
-		CLEANUP_FD int fd = open(ns->path, O_RDONLY | O_CLOEXEC);
-		if (fd < 0 || setns(fd, (int)clone_flags[i].flag) < 0)
-			return err_set(err, ERR_SYSTEM, errno, "join the namespace %s", ns->path);
+		else if (r == 0 && ns->wanted && (fds[i] = open(ns->path, O_RDONLY | O_CLOEXEC)) < 0)
+			r = err_set(err, ERR_SYSTEM, errno, "open the namespace %s", ns->path);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(clone_flags); i++) {
+		if (r == 0 && fds[i] >= 0 && setns(fds[i], (int)clone_flags[i].flag) < 0)
+			r = err_set(err, ERR_SYSTEM, errno, "join the namespace %s", spec->ns[clone_flags[i].ns].path);
+		cleanup_fd(&fds[i]);
 	}
 	*ret_flags = flags;
-	return 0;
+	return r;
 }
 
 static int write_map(pid_t pid, const char *file, const struct spec_idmap *maps, size_t n, struct err *err)
@@ -106,7 +110,11 @@ static int prepare_child(const struct runtime_spec *spec, struct cgroup *cg, boo
 	CLEANUP_FD int userns = -1;
 	handover_init(&h, spec);
 	int r = 0;
-	if (spec_has_userns(spec)) {
+	if (spec_joins_userns(spec)) {
+		userns = open(spec->ns[SPEC_NS_USER].path, O_RDONLY | O_CLOEXEC);
+		if (userns < 0)
+			r = err_set(err, ERR_SYSTEM, errno, "open the namespace %s", spec->ns[SPEC_NS_USER].path);
+	} else if (spec_has_userns(spec)) {
 		r = write_map(pid, "uid_map", spec->uid_maps, spec->uid_maps_n, err);
 		if (r == 0)
 			r = write_map(pid, "gid_map", spec->gid_maps, spec->gid_maps_n, err);
@@ -190,6 +198,62 @@ static int open_init(const struct runtime_spec *spec, int *ret, struct err *err)
 	return *ret < 0 ? err_set(err, ERR_SYSTEM, errno, "open %s", spec->init_path) : 0;
 }
 
+/* What is done for a child that exists, with the host's privileges. */
+struct host_side {
+	const struct runtime_spec *spec;
+	const struct cgroup_layout *layout;
+	struct cgroup *cg;
+	bool in_unified;
+	int channel;
+};
+
+static int bring_up(const struct host_side *host, pid_t pid, int *ret_pty, struct err *err)
+{
+	int r = prepare_child(host->spec, host->cg, host->in_unified, pid, host->channel, err);
+	return r == 0 ? launch_wait(host->channel, ret_pty, err) : r;
+}
+
+/* Whoever joins another container's user namespace loses the host's privileges,
+ * and only a child of the monitor may make a child of the monitor. So a helper
+ * stays behind on the host's side: it is told the pid, brings the child up, and
+ * reports as the child itself would. */
+static pid_t start_helper(const struct host_side *host, int theirs, int *ret_sock, struct err *err)
+{
+	int pair[2];
+	if (channel_pair(pair, err) < 0)
+		return err->errnum;
+	CLEANUP_FD int own = pair[0], far = pair[1];
+	pid_t helper = fork();
+	if (helper < 0)
+		return err_set(err, ERR_SYSTEM, errno, "fork");
+	if (helper > 0) {
+		*ret_sock = TAKE_FD(own);
+		return helper;
+	}
+	struct err failed = ERR_INIT;
+	int pty = -1;
+	pid_t pid = 0;
+	close(theirs);
+	close(own);
+	if (channel_recv(far, &pid, sizeof(pid), NULL, 0, NULL) != CHANNEL_MADE)
+		_exit(1);
+	if (bring_up(host, pid, &pty, &failed) < 0)
+		_exit(channel_send(far, CHANNEL_ERROR, &failed, sizeof(failed), NULL, 0) < 0);
+	_exit(pty >= 0 && channel_send(far, CHANNEL_PTY, NULL, 0, &pty, 1) < 0);
+}
+
+static int bring_up_by_helper(pid_t helper, int sock, pid_t pid, int *ret_pty, struct err *err)
+{
+	int status = 0;
+	int r = channel_send(sock, CHANNEL_MADE, &pid, sizeof(pid), NULL, 0);
+	r = r < 0 ? err_set(err, ERR_SYSTEM, r, "tell the helper") : launch_wait(sock, ret_pty, err);
+	while (waitpid(helper, &status, 0) < 0 && errno == EINTR)
+		;
+	if (r == 0 && status != 0)
+		r = err_set(err, ERR_SYSTEM, 0, "the launcher's helper died");
+	return r;
+}
+
 static int launch(const struct runtime_spec *spec, const struct isolation_io *io, struct cgroup_layout *layout,
 		  struct cgroup *cg, struct isolation_handle *handle, int *ret_pidfd, int *ret_pty, struct err *err)
 {
@@ -216,10 +280,13 @@ static int launch(const struct runtime_spec *spec, const struct isolation_io *io
 	args.channel = theirs;
 	args.become.filter = filter;
 	args.become.init_fd = init;
-	r = join_namespaces(spec, &flags, err);
+	int cgroup_fd = cg->layout ? cgroup_clone_fd(cg) : -1;
+	const struct host_side host = { spec, layout, cg, cgroup_fd >= 0, own };
+	CLEANUP_FD int helper_sock = -1;
+	pid_t helper = spec_joins_userns(spec) ? start_helper(&host, theirs, &helper_sock, err) : 0;
+	r = helper < 0 ? (int)helper : join_namespaces(spec, &flags, err);
 	if (r < 0)
 		return r;
-	int cgroup_fd = cg->layout ? cgroup_clone_fd(cg) : -1;
 	pid_t pid = process_clone(flags | CLONE_PARENT, cgroup_fd, &pidfd);
 	if (pid < 0)
 		return err_set(err, ERR_SYSTEM, pid, "make the container's process");
@@ -232,10 +299,12 @@ static int launch(const struct runtime_spec *spec, const struct isolation_io *io
 	r = process_start_ticks(pid, &handle->pid_start_ticks);
 	if (r < 0)
 		r = err_set(err, ERR_SYSTEM, r, "look at the new process");
-	if (r == 0)
-		r = prepare_child(spec, cg, cgroup_fd >= 0, pid, own, err);
-	if (r == 0)
-		r = launch_wait(own, ret_pty, err);
+	if (r == 0 && helper) {
+		cleanup_fd(&own);
+		r = bring_up_by_helper(helper, helper_sock, pid, ret_pty, err);
+	} else if (r == 0) {
+		r = bring_up(&host, pid, ret_pty, err);
+	}
 	if (r < 0) {
 		undo(spec, layout, pid, pidfd);
 		return r;
