@@ -69,8 +69,16 @@ int isolation_get(enum isolation_level level, const struct isolation **ret, stru
 		*ret = &isolation_container;
 		return 0;
 	}
+	static const char *const missing[] = {
+		[ISOLATION_CONTAINER] = "",
+		[ISOLATION_SANDBOX] = "its kernel in user space is not part of this version of hull",
+		[ISOLATION_MICROVM] = "its virtual machine (hull-vmm) is not part of this version of hull",
+		[ISOLATION_VM] = "its machine (a QEMU driver) is not part of this version of hull",
+		[ISOLATION_WASM] = "its WebAssembly engine is not part of this version of hull",
+	};
+	static_assert(ARRAY_LEN(missing) == ISOLATION_LEVEL_COUNT, "a reason for each level");
 	int r = err_set(err, ERR_UNSUPPORTED, 0, "isolation level %s is not available", level_names[level]);
-	err_why(err, "this build of hull has no back end for it, and hull never runs a workload at a weaker level than asked");
+	err_why(err, "%s, and no weaker level is taken instead", missing[level]);
 	err_hint(err, "--isolation=container   (the nearest level there is)");
 	return r;
 }

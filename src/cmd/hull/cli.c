@@ -11,19 +11,46 @@
 #include "help.h"
 #include "json.h"
 
+static int set_error_format(void *opts, const char *value, struct err *err)
+{
+	if (str_eq(value, "text") || str_eq(value, "json"))
+		return 0;
+	return err_set(err, ERR_INVALID, 0, "it is text or json");
+}
+
+static int set_log_level(void *opts, const char *value, struct err *err)
+{
+	static const struct {
+		const char *name;
+		enum log_level level;
+	} names[] = { { "debug", LOG_DEBUG }, { "info", LOG_INFO },   { "warn", LOG_WARN },
+		      { "warning", LOG_WARN }, { "error", LOG_ERROR }, { "fatal", LOG_FATAL } };
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (str_eq(value, names[i].name)) {
+			((struct cli *)opts)->log_level = names[i].level;
+			return 0;
+		}
+	return err_set(err, ERR_INVALID, 0, "it is debug, info, warn, error or fatal");
+}
+
 const struct option cli_global_options[] = {
-	{ "config", 0, OPT_STR, offsetof(struct cli, config), .help = "Location of client config files", .complete = COMPLETE_DIR },
-	{ "context", 'c', OPT_STR, offsetof(struct cli, context), .help = "Name of the context to use", .flags = OPTION_HIDDEN },
-	{ "debug", 'D', OPT_BOOL, offsetof(struct cli, debug), .help = "Enable debug mode" },
-	{ "error-format", 0, OPT_STR, offsetof(struct cli, error_format), .help = "How errors are printed",
-	  .words = "text json", .complete = COMPLETE_WORDS, .flags = OPTION_HULL },
-	{ "host", 'H', OPT_STR, offsetof(struct cli, host), .help = "Engine socket to connect to", .flags = OPTION_HIDDEN },
-	{ "log-level", 'l', OPT_STR, offsetof(struct cli, log_level), .help = "Set the logging level",
-	  .words = "debug info warn error fatal", .complete = COMPLETE_WORDS },
+	{ "config", 0, OPT_STR, offsetof(struct cli, config), .value = "dir",
+	  .help = "Directory of config.json with the registries' credentials (DOCKER_CONFIG)", .complete = COMPLETE_DIR },
+	{ "context", 'c', OPT_STR, offsetof(struct cli, context), .help = "Name of the context to use: only default",
+	  .words = "default", .complete = COMPLETE_WORDS },
+	{ "debug", 'D', OPT_BOOL, offsetof(struct cli, debug), .help = "Say more about errors; as --log-level debug" },
+	{ "error-format", 0, OPT_STR, offsetof(struct cli, error_format), .value = "format", .help = "How errors are printed: text or json",
+	  .words = "text json", .complete = COMPLETE_WORDS, .flags = OPTION_HULL, .set = set_error_format },
+	{ "host", 'H', OPT_STR, offsetof(struct cli, host),
+	  .help = "Engine to connect to: refused, hull works in its own process (HULL_HOST, DOCKER_HOST)" },
+	{ "log-level", 'l', OPT_CALL, 0, .value = "level",
+	  .help = "How much is said beside the result: debug, info, warn, error, fatal", .initial = "info",
+	  .words = "debug info warn error fatal", .complete = COMPLETE_WORDS, .set = set_log_level },
 	{ "root", 0, OPT_STR, offsetof(struct cli, root), .help = "Directory of the state (HULL_ROOT)", .value = "dir",
-	  .complete = COMPLETE_DIR, .flags = OPTION_HULL },
+	  .initial = "/var/lib/hull", .complete = COMPLETE_DIR, .flags = OPTION_HULL },
 	{ "run", 0, OPT_STR, offsetof(struct cli, run), .help = "Directory of what is running (HULL_RUN)", .value = "dir",
-	  .complete = COMPLETE_DIR, .flags = OPTION_HULL },
+	  .initial = "/run/hull", .complete = COMPLETE_DIR, .flags = OPTION_HULL },
 	{ "version", 'v', OPT_BOOL, offsetof(struct cli, version), .help = "Print version information and quit" },
 	OPTIONS_END
 };
@@ -83,6 +110,9 @@ static void print_error(struct cli *cli, const char *docker_prefix, const struct
 		fprintf(stderr, "  why: %s\n", err->why);
 	if (*err->hint)
 		fprintf(stderr, "  try: %s\n", err->hint);
+	if (cli->log_level == LOG_DEBUG)
+		fprintf(stderr, "  debug: kind %s, errno %d (%s), root %s, run %s\n", kind_words[err->kind], -err->errnum,
+			err->errnum ? strerror(-err->errnum) : "none", cli_root(cli), cli_run(cli));
 }
 
 void cli_print_error(struct cli *cli, const struct err *err)
@@ -92,12 +122,23 @@ void cli_print_error(struct cli *cli, const struct err *err)
 	print_error(cli, is_run ? "docker: Error response from daemon: " : "Error response from daemon: ", err);
 }
 
-int cli_fail(struct cli *cli, const struct err *err)
+static int after_error(struct cli *cli, const struct err *err)
 {
-	cli_print_error(cli, err);
 	if (cli->as_docker && cli->verb && cli->verb->fails_125)
 		fprintf(stderr, "\nRun 'docker %s --help' for more information\n", cli->verb->names[0]);
 	return failure_code(cli, err);
+}
+
+int cli_fail(struct cli *cli, const struct err *err)
+{
+	cli_print_error(cli, err);
+	return after_error(cli, err);
+}
+
+int cli_fail_early(struct cli *cli, const struct err *err)
+{
+	print_error(cli, cli->verb && cli->verb->fails_125 ? "docker: " : "", err);
+	return after_error(cli, err);
 }
 
 int cli_usage_error(struct cli *cli, const struct err *err)
@@ -113,15 +154,33 @@ int cli_usage_error(struct cli *cli, const struct err *err)
 	return v && v->is_docker ? EXIT_DOCKER_FLAG : EXIT_USAGE;
 }
 
+static void say(const char *prefix, const char *fmt, va_list ap)
+{
+	fputs(prefix, stderr);
+	vfprintf(stderr, fmt, ap);
+	fputc('\n', stderr);
+}
+
 void cli_warn(struct cli *cli, const char *fmt, ...)
 {
 	va_list ap;
 
-	fputs(cli->as_docker ? "WARNING: " : "hull: warning: ", stderr);
+	if (cli->log_level > LOG_WARN)
+		return;
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	say(cli->as_docker ? "WARNING: " : "hull: warning: ", fmt, ap);
 	va_end(ap);
-	fputc('\n', stderr);
+}
+
+void cli_note(struct cli *cli, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (cli->log_level > LOG_DEBUG)
+		return;
+	va_start(ap, fmt);
+	say("hull: ", fmt, ap);
+	va_end(ap);
 }
 
 int cli_each(struct cli *cli, int argc, char **argv, bool quiet,
@@ -218,6 +277,52 @@ static void suggest_option(struct cli *cli, const struct option_parse *p, int ar
 		err_hint(err, "%s %s --%s", cli->prog, cli->verb ? cli->verb->names[0] : "", p->nearest->name);
 }
 
+/* Somebody asks for an engine elsewhere. To work here instead would start
+ * containers on the wrong machine. */
+static int check_place(const struct cli *cli, struct err *err)
+{
+	static const char *const variables[] = { "HULL_HOST", "DOCKER_HOST", "HULL_CONTEXT", "DOCKER_CONTEXT" };
+
+	if (cli->host) {
+		err_set(err, ERR_UNSUPPORTED, 0, "cannot connect to %s", cli->host);
+		err_hint(err, "%s without --host", cli->prog);
+	} else if (cli->context && !str_eq(cli->context, "default")) {
+		err_set(err, ERR_UNSUPPORTED, 0, "context \"%s\" is not known", cli->context);
+		err_hint(err, "%s without --context", cli->prog);
+	}
+	/* A flag is stronger than the environment. */
+	for (size_t i = 0; i < ARRAY_LEN(variables) && !cli->context && !err_is_set(err); i++) {
+		const char *value = getenv(variables[i]);
+		if (str_is_empty(value) || (str_ends_with(variables[i], "CONTEXT") && str_eq(value, "default")))
+			continue;
+		err_set(err, ERR_UNSUPPORTED, 0, "cannot use the engine that %s names: %s", variables[i], value);
+		err_hint(err, "env -u %s %s ...", variables[i], cli->prog);
+	}
+	if (!err_is_set(err))
+		return 0;
+	if (cli->as_docker && cli->host)
+		err_set(err, ERR_UNSUPPORTED, 0, "Cannot connect to the Docker daemon at %s. Is the docker daemon running?", cli->host);
+	err_why(err, "this version of hull works in its own process, on this machine, and cannot be the client of another engine");
+	return -ENOTSUP;
+}
+
+/* What is wrong before any state is looked at. */
+static int check_engine(const struct cli *cli, int argc, char **argv, struct err *err)
+{
+	if (check_place(cli, err) < 0)
+		return -ENOTSUP;
+	if (geteuid() == 0 || cli->root || !str_is_empty(getenv("HULL_ROOT")))
+		return 0;
+	CLEANUP_STRV struct strv words = { 0 };
+	for (int i = 0; i < argc && i < 8; i++)
+		strv_add(&words, argv[i]);
+	CLEANUP_FREE char *line = strv_join(&words, " ");
+	err_set(err, ERR_DENIED, 0, "must be run as root");
+	err_why(err, "containers are made of mounts, networks and control groups, which only root may make; rootless use is not there yet");
+	err_hint(err, "sudo %s %s%s%s", cli->prog, cli->verb->names[0], argc ? " " : "", line ? line : "");
+	return -EPERM;
+}
+
 static int run_verb(struct cli *cli, const struct verb *verb, int argc, char **argv)
 {
 	struct err err = ERR_INIT;
@@ -245,6 +350,8 @@ static int run_verb(struct cli *cli, const struct verb *verb, int argc, char **a
 	} else if (check_args(cli, p.n_args, &err) < 0) {
 		cli_usage_error(cli, &err);
 		code = verb->fails_125 ? EXIT_DOCKER_FLAG : (verb->is_docker ? EXIT_FAILED : EXIT_USAGE);
+	} else if (!verb->is_local && !verb->is_hidden && check_engine(cli, argc, argv, &err) < 0) {
+		code = cli_fail_early(cli, &err);
 	} else {
 		code = verb->run(cli, opts, p.n_args, args);
 	}
@@ -257,14 +364,14 @@ static int unknown_verb(struct cli *cli, const char *group, const char *word)
 {
 	struct err err = ERR_INIT;
 	CLEANUP_FREE char *name = group ? str_printf("%s %s", group, word) : str_dup(word);
-	const char *nearest = group ? NULL : verbs_nearest(word);
+	const char *nearest = verbs_nearest(group, word);
 
 	if (cli->as_docker) {
 		fprintf(stderr, "docker: unknown command: docker %s\n\nRun 'docker%s%s --help' for more information\n", name,
 			group ? " " : "", group ? group : "");
 		return EXIT_FAILED;
 	}
-	err_set(&err, ERR_INVALID, 0, "unknown command %s", name);
+	err_set(&err, ERR_INVALID, 0, "'%s' is not a hull command", name);
 	if (nearest)
 		err_hint(&err, "hull %s", nearest);
 	else
@@ -280,6 +387,8 @@ static void export_directories(const struct cli *cli)
 		setenv("HULL_ROOT", cli->root, 1);
 	if (cli->run)
 		setenv("HULL_RUN", cli->run, 1);
+	if (cli->config)
+		setenv("DOCKER_CONFIG", cli->config, 1);
 }
 
 static int flush_output(struct cli *cli, int code)
@@ -331,6 +440,8 @@ int cli_main(int argc, char **argv)
 		print_error(&cli, "", &err);
 		return cli.as_docker ? EXIT_DOCKER_FLAG : EXIT_USAGE;
 	}
+	if (cli.debug)
+		cli.log_level = LOG_DEBUG;
 	export_directories(&cli);
 	if (cli.version) {
 		printf(cli.as_docker ? "Docker version %s, build hull\n" : "hull %s\n", HULL_VERSION);

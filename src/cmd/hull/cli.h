@@ -22,6 +22,8 @@ enum exit_code {
 	EXIT_NO_COMMAND = 127,
 };
 
+enum log_level { LOG_INFO, LOG_DEBUG, LOG_WARN, LOG_ERROR, LOG_FATAL };
+
 struct cli {
 	/* "hull", or "docker" when called so. */
 	const char *prog;
@@ -29,7 +31,9 @@ struct cli {
 	const struct verb *verb;
 	/* Global options. */
 	bool debug, version, help;
-	const char *host, *context, *config, *log_level, *root, *run, *error_format;
+	const char *host, *context, *config, *root, *run, *error_format;
+	/* From --log-level; --debug is the lowest. */
+	enum log_level log_level;
 };
 
 /* The exit code of an error of a verb of hull's own, by kind. */
@@ -39,13 +43,20 @@ int cli_exit_code(enum err_kind kind);
  * return the exit code: 125 for run and create, 1 for Docker's verbs, by kind
  * for hull's own. */
 int cli_fail(struct cli *cli, const struct err *err);
+/* The same for what Docker's client finds by itself, without asking an engine:
+ * called as docker, the text is not the daemon's. */
+int cli_fail_early(struct cli *cli, const struct err *err);
 /* The same, without changing what is returned later: one line of a loop. */
 void cli_print_error(struct cli *cli, const struct err *err);
 /* The user's command line is wrong: prints the error, the usage line and where
  * help is. Returns 125 for Docker's verbs, 2 for hull's own. */
 int cli_usage_error(struct cli *cli, const struct err *err);
-/* "hull: warning: ..." */
+/* "hull: warning: ..."; not above --log-level warn. */
 void cli_warn(struct cli *cli, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+/* "hull: ..." to stderr: something the user should know about a success; only up
+ * to --log-level info. */
+void cli_note(struct cli *cli, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /* Call @each for every argument; a success prints the argument as it was given
  * (Docker's way) unless @quiet, a failure prints its error. Returns 0, or 1 if

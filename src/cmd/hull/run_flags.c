@@ -8,6 +8,7 @@
 
 #include "fd.h"
 #include "flag_parse.h"
+#include "isolation.h"
 
 /* Call @parse for each entry; the error names the option as pflag does. */
 static int each(struct container_config *c, const struct strv *list, const char *option,
@@ -406,7 +407,7 @@ static int check_shared_network(const struct container_config *c, const struct r
 
 static int build_network(struct container_config *c, const struct run_opts *o, struct err *err)
 {
-	int r = each(c, &o->publish, "-p, --publish", flag_parse_publish, err);
+	int r = each(c, &o->publish, NULL, flag_parse_publish, err);
 	if (r == 0)
 		r = each(c, &o->add_host, "--add-host", flag_parse_add_host, err);
 	if (r == 0)
@@ -431,60 +432,52 @@ static int build_network(struct container_config *c, const struct run_opts *o, s
 	return check_shared_network(c, o, err);
 }
 
-static bool is_listed(const char *value, const char *const *list)
-{
-	for (; *list; list++)
-		if (str_eq(*list, value) || (str_ends_with(*list, "*") && strncmp(*list, value, strlen(*list) - 1) == 0))
-			return true;
-	return false;
-}
-
 int run_flags_isolation(const char *value, const char **ret_level, struct err *err)
 {
-	static const char *const container[] = { "", "default", "container", "process", "runc", "crun", "io.containerd.runc.v2", NULL };
-	static const char *const microvm[] = { "microvm", "hyperv", "kata*", "krun", "io.containerd.kata*", NULL };
-	static const char *const sandbox[] = { "sandbox", "runsc", "gvisor", "io.containerd.runsc*", NULL };
 	static const char *const known[] = { "auto", "container", "sandbox", "microvm", "vm", "wasm", NULL };
-	const char *level = NULL;
+	enum isolation_level level = ISOLATION_CONTAINER;
+	const struct isolation *isolation;
 
-	if (!value || is_listed(value, container) || str_eq(value, "auto")) {
-		*ret_level = "container";
-		return 0;
-	}
-	if (is_listed(value, microvm))
-		level = "microvm";
-	else if (is_listed(value, sandbox))
-		level = "sandbox";
-	else if (str_eq(value, "vm") || str_eq(value, "wasm"))
-		level = value;
-	if (!level) {
+	/* Nothing asks for more yet: neither a policy nor an image can. */
+	if (str_eq(value, "auto"))
+		value = "container";
+	int r = isolation_level_parse(value, &level, err);
+	if (r < 0) {
 		const char *nearest = str_nearest(value, known);
-		err_set(err, ERR_INVALID, 0, "invalid isolation (%s): it is one of auto, container, sandbox, microvm, vm, wasm", value);
+		err_set(err, ERR_INVALID, 0, "invalid isolation (%s): it is auto, container, sandbox, microvm, vm or wasm", value);
 		if (nearest)
 			err_hint(err, "--isolation %s", nearest);
-		return -EINVAL;
+		return r;
 	}
-	err_set(err, ERR_UNSUPPORTED, 0, "isolation level %s is not available in this version of hull", level);
-	err_why(err, "only the level container is built in so far, and hull never gives less than what was asked for");
-	err_hint(err, "--isolation container");
-	return -ENOTSUP;
-}
-
-static int build_isolation(struct container_config *c, const struct run_opts *o, struct err *err)
-{
-	const char *level;
-
-	int r = run_flags_isolation(o->isolation, &level, err);
+	r = isolation_get(level, &isolation, err);
 	if (r < 0)
 		return r;
-	set(&c->isolation, level);
+	*ret_level = isolation_level_name(level);
+	return 0;
+}
+
+/* The strongest word wins: the flag, the runtime's name, a platform that only
+ * one level has, the user's default. */
+static int build_isolation(struct container_config *c, const struct run_opts *o, struct err *err)
+{
+	const char *level = NULL, *runtime_level = NULL;
+	const char *wanted = o->isolation;
+
+	if (str_is_empty(wanted) && str_is_empty(o->runtime))
+		wanted = o->platform && str_starts_with(o->platform, "wasi/") ? "wasm" : getenv("HULL_ISOLATION");
+	int r = run_flags_isolation(wanted, &level, err);
+	if (r < 0)
+		return r;
 	struct err inner = ERR_INIT;
-	r = run_flags_isolation(o->runtime, &level, &inner);
+	r = run_flags_isolation(o->runtime, &runtime_level, &inner);
 	if (r < 0 && inner.kind == ERR_INVALID)
 		return err_set(err, ERR_INVALID, 0, "unknown or invalid runtime name: %s", o->runtime);
-	if (r < 0)
+	if (r < 0) {
 		*err = inner;
-	return r;
+		return r;
+	}
+	set(&c->isolation, level);
+	return 0;
 }
 
 int run_flags_build(const struct run_opts *o, bool is_run, int argc, char **argv, struct container_config **ret, struct err *err)
@@ -512,4 +505,18 @@ int run_flags_build(const struct run_opts *o, bool is_run, int argc, char **argv
 		return r;
 	*ret = TAKE_PTR(c);
 	return 0;
+}
+
+bool run_flags_is_engines(const struct err *err)
+{
+	static const char *const starts[] = {
+		"invalid isolation", "isolation level", "unknown or invalid runtime", "Minimum memory", "You should always set the Memory",
+		"Conflicting options: Nano", "invalid CPU shares", "CPU cfs", "Range of blkio", "Invalid value", "invalid value:",
+		"invalid volume specification", "invalid mount", "invalid CapAdd", "invalid CapDrop",
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(starts); i++)
+		if (str_starts_with(err->msg, starts[i]))
+			return true;
+	return err->kind != ERR_INVALID && err->kind != ERR_SYSTEM;
 }

@@ -60,5 +60,11 @@ void run_flags_defaults(void *opts);
 int run_flags_build(const struct run_opts *o, bool is_run, int argc, char **argv, struct container_config **ret,
 		    struct err *err) MUST_CHECK;
 
-/* "container" and its aliases give "container"; any other level an error. */
+/* Would Docker's engine have found the error of run_flags_build(), not its
+ * client? The texts that scripts match differ by a prefix. */
+bool run_flags_is_engines(const struct err *err);
+
+/* The level that @value (NULL: nothing said) stands for, "auto" and the names
+ * that Docker users' files carry included. ERR_UNSUPPORTED, with what is
+ * missing, when this hull or this machine lacks it. */
 int run_flags_isolation(const char *value, const char **ret_level, struct err *err) MUST_CHECK;

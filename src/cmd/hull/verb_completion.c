@@ -33,5 +33,6 @@ const struct verb verb_completion = {
 	.max_args = 1,
 	.complete = COMPLETE_WORDS,
 	.complete_words = "bash zsh fish",
+	.is_local = true,
 	.run = run,
 };

@@ -23,7 +23,7 @@ static int run(struct cli *cli, const void *opts, int argc, char **argv)
 		return EXIT_OK;
 	}
 	err_set(&err, ERR_INVALID, 0, "unknown help topic: %s", argv[0]);
-	const char *nearest = verbs_nearest(argv[0]);
+	const char *nearest = verbs_nearest(NULL, argv[0]);
 	if (nearest)
 		err_hint(&err, "%s help %s", cli->prog, nearest);
 	return cli_fail(cli, &err);
@@ -36,6 +36,7 @@ const struct verb verb_help = {
 	.max_args = -1,
 	.complete = COMPLETE_VERB,
 	.is_docker = true,
+	.is_local = true,
 	.run = run,
 };
 

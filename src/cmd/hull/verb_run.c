@@ -20,10 +20,18 @@ static int write_cidfile(const char *path, const char *id, struct err *err)
 	return 0;
 }
 
+/* Who leaves the choice to hull is told what it was. */
+static void tell_choice(struct cli *cli, const struct run_opts *o, const struct container_config *config)
+{
+	if (str_eq(o->isolation, "auto"))
+		cli_note(cli, "isolation auto: %s, the only level of this version; nothing asks for a stronger one", config->isolation);
+}
+
 static int create(struct cli *cli, struct engine *engine, const struct run_opts *o, struct container_config *config,
 		  bool start, struct container **ret, struct err *err)
 {
 	CLEANUP_STRV struct strv warnings = { 0 };
+	tell_choice(cli, o, config);
 	int r = containers_create(engine, config, o->name, start, ret, &warnings, err);
 	for (size_t i = 0; i < warnings.n; i++)
 		cli_warn(cli, "%s", warnings.v[i]);
@@ -43,7 +51,9 @@ static int run_create(struct cli *cli, const void *opts, int argc, char **argv)
 	CLEANUP_CONTAINER_CONFIG struct container_config *config = NULL;
 	CLEANUP_ENGINE struct engine *engine = NULL;
 	CLEANUP_CONTAINER struct container *c = NULL;
-	if (run_flags_build(o, false, argc, argv, &config, &err) < 0 || engine_open(&engine, &err) < 0 ||
+	if (run_flags_build(o, false, argc, argv, &config, &err) < 0)
+		return run_flags_is_engines(&err) ? cli_fail(cli, &err) : cli_fail_early(cli, &err);
+	if (engine_open(&engine, &err) < 0 ||
 	    create(cli, engine, o, config, false, &c, &err) < 0)
 		return cli_fail(cli, &err);
 	printf("%s\n", c->id);
@@ -107,7 +117,9 @@ static int run_run(struct cli *cli, const void *opts, int argc, char **argv)
 	CLEANUP_CONTAINER_CONFIG struct container_config *config = NULL;
 	CLEANUP_ENGINE struct engine *engine = NULL;
 	CLEANUP_CONTAINER struct container *c = NULL;
-	if (run_flags_build(o, true, argc, argv, &config, &err) < 0 || engine_open(&engine, &err) < 0 ||
+	if (run_flags_build(o, true, argc, argv, &config, &err) < 0)
+		return run_flags_is_engines(&err) ? cli_fail(cli, &err) : cli_fail_early(cli, &err);
+	if (engine_open(&engine, &err) < 0 ||
 	    create(cli, engine, o, config, true, &c, &err) < 0)
 		return cli_fail(cli, &err);
 	if (!o->detach)

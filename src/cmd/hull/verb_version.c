@@ -65,5 +65,6 @@ const struct verb verb_version = {
 	.options = options,
 	.opts_size = sizeof(struct version_opts),
 	.is_docker = true,
+	.is_local = true,
 	.run = run,
 };

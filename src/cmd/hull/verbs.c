@@ -97,15 +97,19 @@ const struct verb *verbs_find(int argc, char **argv, int *ret_words, const char 
 	return v;
 }
 
-const char *verbs_nearest(const char *word)
+const char *verbs_nearest(const char *group, const char *word)
 {
 	const char *list[512];
 	size_t n = 0;
+	CLEANUP_FREE char *name = group ? str_printf("%s %s", group, word) : str_dup(word);
+	CLEANUP_FREE char *prefix = str_printf("%s ", group ? group : "");
 
 	for (const struct verb *const *v = verbs; *v; v++)
-		for (const char *const *name = (*v)->names; *name && n + 1 < ARRAY_LEN(list); name++)
-			if (!(*v)->is_hidden && !strchr(*name, ' '))
-				list[n++] = *name;
+		for (const char *const *form = (*v)->names; *form && n + 1 < ARRAY_LEN(list); form++)
+			if (!(*v)->is_hidden && (group ? str_starts_with(*form, prefix) : !strchr(*form, ' ')))
+				list[n++] = *form;
+	for (size_t i = 0; i < ARRAY_LEN(groups) && !group && n + 1 < ARRAY_LEN(list); i++)
+		list[n++] = groups[i].name;
 	list[n] = NULL;
-	return str_nearest(word, list);
+	return str_nearest(name, list);
 }

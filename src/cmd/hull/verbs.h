@@ -57,6 +57,8 @@ struct verb {
 	/* run, create: every failure before the container's own is 125. */
 	bool fails_125;
 	bool is_hidden;
+	/* Touches no containers or images, so that no engine is asked for. */
+	bool is_local;
 	/* What the first argument is, and the others too unless complete_rest says
 	 * otherwise. */
 	enum complete_kind complete, complete_rest;
@@ -69,7 +71,7 @@ const struct verb *const *verbs_all(void);
 /* The verb that @argv begins with; *ret_words is 1 or 2. A name of a group only
  * ("container") gives NULL with *ret_group set. */
 const struct verb *verbs_find(int argc, char **argv, int *ret_words, const char **ret_group);
-/* The nearest verb to a mistyped one, or NULL. */
-const char *verbs_nearest(const char *word);
+/* The nearest verb to a mistyped one, or of @group's (NULL: none) in full, or NULL. */
+const char *verbs_nearest(const char *group, const char *word);
 /* The description of a group, or NULL when there is no such group. */
 const char *verbs_group_brief(const char *group);

@@ -66,8 +66,8 @@ TEST(exit_codes_by_kind)
 
 TEST(typos_find_the_verb)
 {
-	CHECK_STR(verbs_nearest("verison"), "version");
-	CHECK(verbs_nearest("zzzzzzzzzz") == NULL);
+	CHECK_STR(verbs_nearest(NULL, "verison"), "version");
+	CHECK(verbs_nearest(NULL, "zzzzzzzzzz") == NULL);
 }
 
 TEST_MAIN()

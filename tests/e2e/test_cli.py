@@ -1,0 +1,158 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The surface of the command line: texts, suggestions, exit codes, global options."""
+import json
+import os
+import pathlib
+import subprocess
+import tempfile
+
+from lib.hull import HullTest, main, need
+
+
+class Cli(HullTest):
+    def fails(self, *args, code=1, **kwargs):
+        return self.hull(*args, code=code, **kwargs).err
+
+    def docker(self, *args, code=0, env=None):
+        """hull called as docker."""
+        link = self.hull.dir / "as" / "docker"
+        link.parent.mkdir(exist_ok=True)
+        if not link.exists():
+            link.symlink_to(self.hull.bin.resolve())
+        done = subprocess.run([str(link), *args], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+                              env=dict(self.hull.env, **(env or {})))
+        self.assertEqual(done.returncode, code, done.stderr)
+        return done
+
+    # ---- what is not there
+
+    def test_unknown_verbs(self):
+        self.assertEqual(self.fails("rnu"), "hull: 'rnu' is not a hull command\n  try: hull run\n")
+        self.assertEqual(self.fails("image", "histroy"), "hull: 'image histroy' is not a hull command\n  try: hull image history\n")
+        self.assertEqual(self.fails("imag"), "hull: 'imag' is not a hull command\n  try: hull image\n")
+        self.assertEqual(self.fails("zzzzzz"), "hull: 'zzzzzz' is not a hull command\n  try: hull help\n")
+        self.assertEqual(self.docker("rnu", code=1).stderr,
+                         "docker: unknown command: docker rnu\n\nRun 'docker --help' for more information\n")
+
+    def test_unknown_flags(self):
+        self.assertIn("hull: unknown flag: --memroy\n  try: hull run --memory 512m demo 'a b'\n",
+                      self.fails("run", "--memroy", "512m", "demo", "a b", code=125))
+        self.assertIn("hull: unknown flag: --publsih=8080:80\n".replace("=8080:80", "") + "  try: hull run --publish=8080:80 demo\n",
+                      self.fails("run", "--publsih=8080:80", "demo", code=125))
+        self.assertIn("unknown shorthand flag: 'Z' in -Z", self.fails("ps", "-Z", code=125))
+        self.assertIn("try: hull --config", self.fails("--conifg", "x", "ps", code=2))
+        self.assertIn("flag needs an argument: --memory", self.fails("run", "--memory", code=125))
+        # As Docker: no suggestion, a usage line.
+        self.assertNotIn("try:", self.docker("run", "--memroy", "1", "demo", code=125).stderr)
+
+    def test_counts_of_arguments(self):
+        self.assertIn("'hull run' requires at least 1 argument", self.fails("run", code=125))
+        self.assertIn("'hull rename' requires 2 arguments", self.fails("rename", "a"))
+        self.assertIn("'hull version' accepts no arguments", self.fails("version", "x"))
+
+    def test_exit_codes_of_run(self):
+        run = ("run", "--rm", "--network", "none")
+        self.assertIn("executable file not found", self.fails(*run, "demo", "nosuch", code=127))
+        self.assertIn("permission denied", self.fails(*run, "demo", "/etc", code=126))
+        self.assertIn("permission denied", self.fails(*run, "demo", "/etc/passwd", code=126))
+        self.hull(*run, "demo", "sh", "-c", "exit 7", code=7)
+        self.hull(*run, "--init", "demo", "sh", "-c", "kill -TERM $$", code=143)
+        self.assertIn("No such image: nosuch:1", self.fails("run", "--pull", "never", "nosuch:1", code=125))
+        self.assertIn("Minimum memory limit allowed is 6MB", self.fails(*run, "-m", "1m", "demo", "true", code=125))
+        self.assertIn("Invalid hostPort: 99999", self.fails("run", "-p", "99999:80", "demo", code=125))
+
+    def test_errors_called_as_docker(self):
+        self.assertTrue(self.docker("run", "-p", "99999:80", "demo", code=125).stderr.startswith("docker: Invalid hostPort: 99999\n\nRun '"))
+        self.assertTrue(self.docker("run", "-m", "1m", "demo", code=125).stderr.startswith(
+            "docker: Error response from daemon: Minimum memory limit allowed is 6MB\n\nRun 'docker run --help' for more information\n"))
+        self.assertEqual(self.docker("rm", "nosuch", code=1).stderr, "Error response from daemon: No such container: nosuch\n")
+        self.assertTrue(self.docker("-H", "tcp://a:1", "ps", code=1).stderr.startswith(
+            "Cannot connect to the Docker daemon at tcp://a:1. Is the docker daemon running?\n"))
+        self.assertRegex(self.docker("--version").stdout, r"^Docker version [0-9.]+, build ")
+
+    # ---- the dial
+
+    def test_isolation(self):
+        run = ("run", "--rm", "--network", "none")
+        self.assertEqual(self.hull.out(*run, "--isolation", "container", "demo", "echo", "in"), "in")
+        for name in ("default", "process", "runc"):
+            self.assertEqual(self.hull.out(*run, "-I", name, "demo", "echo", "in"), "in")
+        auto = self.hull(*run, "--isolation=auto", "demo", "echo", "in")
+        self.assertEqual(auto.out, "in\n")
+        self.assertIn("isolation auto: container", auto.err)
+        for name, level in (("microvm", "microvm"), ("kata", "microvm"), ("hyperv", "microvm"), ("sandbox", "sandbox"),
+                            ("gvisor", "sandbox"), ("vm", "vm"), ("wasm", "wasm")):
+            text = self.fails(*run, "-I", name, "demo", "true", code=125)
+            self.assertIn(f"isolation level {level} is not available\n  why: ", text)
+            self.assertIn("  try: --isolation=container", text)
+        self.assertIn("level microvm", self.fails(*run, "--runtime", "io.containerd.kata.v2", "demo", "true", code=125))
+        self.assertIn("level wasm", self.fails(*run, "--platform", "wasi/wasm", "demo", "true", code=125))
+        self.assertIn("unknown or invalid runtime name: x", self.fails(*run, "--runtime", "x", "demo", "true", code=125))
+        self.assertIn("try: --isolation microvm", self.fails(*run, "-I", "micorvm", "demo", "true", code=125))
+        # A default of the user's is a level asked for, too.
+        self.assertIn("level sandbox", self.fails(*run, "demo", "true", code=125, env={"HULL_ISOLATION": "sandbox"}))
+        self.assertEqual(self.hull.out("ps", "-aq"), "")
+
+    # ---- global options
+
+    def test_other_engines_are_refused(self):
+        self.assertIn("cannot connect to tcp://x\n  why: ", self.fails("-H", "tcp://x", "ps"))
+        self.assertIn('context "other" is not known', self.fails("--context", "other", "ps"))
+        self.assertIn("cannot use the engine that DOCKER_HOST names", self.fails("ps", env={"DOCKER_HOST": "unix:///x"}))
+        self.assertIn("try: env -u HULL_HOST hull", self.fails("run", "demo", code=125, env={"HULL_HOST": "x"}))
+        self.hull("--context", "default", "ps")
+        self.hull("--context", "default", "ps", env={"DOCKER_HOST": "unix:///x"})
+        # What touches no container needs none.
+        self.hull("version", env={"DOCKER_HOST": "unix:///x"})
+        self.hull("run", "--help", env={"DOCKER_HOST": "unix:///x"})
+
+    def test_log_level_and_debug(self):
+        self.assertNotIn("debug:", self.fails("rm", "nosuch"))
+        for flags in (("-D",), ("--debug",), ("-l", "debug"), ("--log-level=debug",)):
+            self.assertIn(f"debug: kind not-found, errno ", self.fails(*flags, "rm", "nosuch"))
+        self.assertIn('invalid argument "loud" for "-l, --log-level" flag', self.fails("-l", "loud", "ps", code=2))
+        quiet = self.hull("-l", "error", "run", "--rm", "--network", "none", "-I", "auto", "demo", "true")
+        self.assertEqual(quiet.err, "")
+
+    def test_error_format(self):
+        done = self.hull("--error-format", "json", "run", "-I", "vm", "demo", code=125)
+        error = json.loads(done.err)
+        self.assertEqual((error["code"], error["message"]), ("unsupported", "isolation level vm is not available"))
+        self.assertTrue(error["why"] and error["try"])
+        self.assertIn("it is text or json", self.fails("--error-format", "xml", "ps", code=2))
+
+    def test_directories(self):
+        with tempfile.TemporaryDirectory() as other:
+            self.assertEqual(self.hull.out("--root", f"{other}/root", "--run", f"{other}/run", "images", "-q"), "")
+            self.assertTrue(os.path.exists(f"{other}/root/hull.db"))
+
+    def test_without_root(self):
+        env = {key: value for key, value in self.hull.env.items() if key not in ("HULL_ROOT", "HULL_RUN")}
+        with tempfile.TemporaryDirectory() as home:
+            program = pathlib.Path(home, "hull")
+            program.write_bytes(self.hull.bin.resolve().read_bytes())
+            os.chmod(home, 0o755)
+            os.chmod(program, 0o755)
+            need(os.geteuid() == 0, "needs root to become somebody else")
+
+            def as_nobody(*args):
+                return subprocess.run([str(program), *args], user=65534, group=65534, extra_groups=[], env=env, cwd="/",
+                                      capture_output=True, text=True, check=False)
+            done = as_nobody("run", "-it", "demo", "sh")
+            self.assertEqual(done.returncode, 125)
+            self.assertTrue(done.stderr.startswith("hull: must be run as root\n  why: "), done.stderr)
+            self.assertIn("  try: sudo hull run -it demo sh\n", done.stderr)
+            self.assertEqual(as_nobody("ps").returncode, 1)
+            self.assertEqual(as_nobody("--version").returncode, 0)
+            self.assertEqual(as_nobody("help", "run").returncode, 0)
+
+    def test_output_that_cannot_be_written(self):
+        with open("/dev/full", "w", encoding="ascii") as full:
+            done = subprocess.run([str(self.hull.bin), "help"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("write the output: No space left on device", done.stderr)
+
+
+if __name__ == "__main__":
+    main()
