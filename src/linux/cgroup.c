@@ -253,6 +253,16 @@ bool cgroup_is_unified_only(const struct cgroup *cg)
 	return true;
 }
 
+int cgroup_enter_v1(const struct cgroup *cg)
+{
+	for (int i = 0; i < CGROUP_UNIFIED; i++) {
+		int r = cg->fd[i] < 0 ? 0 : fd_write_value_at(cg->fd[i], "tasks", "0");
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
 int cgroup_attach(const struct cgroup *cg, pid_t pid, bool skip_unified)
 {
 	char number[16];

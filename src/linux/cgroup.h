@@ -106,14 +106,19 @@ static inline int cgroup_dir(const struct cgroup *cg, enum cgroup_controller c)
 	return cg->layout && cg->layout->hierarchy[c] >= 0 ? cg->fd[cg->layout->hierarchy[c]] : -1;
 }
 /* For clone3(CLONE_INTO_CGROUP): borrowed, -1 without cgroup2. A child born
- * this way is in every v2 controller, but still needs cgroup_attach() for the
- * v1 hierarchies. */
+ * this way is in every v2 controller, but still needs cgroup_enter_v1() or
+ * cgroup_attach() for the v1 hierarchies. */
 static inline int cgroup_clone_fd(const struct cgroup *cg)
 {
 	return cg->fd[CGROUP_UNIFIED];
 }
 /* True when nothing is left for cgroup_attach(@skip_unified) to do. */
 bool cgroup_is_unified_only(const struct cgroup *cg);
+
+/* Move the caller, a process of one thread, into the v1 hierarchies. Much
+ * cheaper than cgroup_attach(): a thread that moves itself needs no lock over
+ * every fork and exit of the machine, whose taking waits for RCU (5-20 ms). */
+int cgroup_enter_v1(const struct cgroup *cg) MUST_CHECK;
 
 /* Move process @pid (0: the caller) into the group. @skip_unified: it was born
  * in the cgroup2 directory already. Children born later follow. */

@@ -51,34 +51,46 @@ static int open_target(const struct isolation_handle *handle, int *ret_pidfd, st
 	return 0;
 }
 
-static int enter(const struct isolation_handle *handle, struct err *err)
+/* The cgroup namespace is left for the child: one that is inside already may not
+ * be born into a group it cannot see the way to. */
+static int enter(const struct isolation_handle *handle, struct cgroup_layout *layout, struct cgroup *cg, int *ret_cgroup_ns,
+		 struct err *err)
 {
-	int flags;
-	struct cgroup_layout layout;
-	CLEANUP_FD int pidfd = -1;
-	CLEANUP_CGROUP struct cgroup cg = CGROUP_INIT;
+	int flags = 0;
+	CLEANUP_FD int pidfd = -1, cgroup_ns = -1;
 	int r = open_target(handle, &pidfd, err);
 	if (r == 0)
 		r = differing_namespaces(handle->pid, &flags, err);
 	if (r < 0)
 		return r;
 	/* While we still may: the group belongs to the host. */
-	if (handle->cgroup[0] && cgroup_detect(&layout) == 0 && cgroup_open(&layout, handle->cgroup, &cg) == 0) {
-		r = cgroup_attach(&cg, 0, false);
+	if (handle->cgroup[0] && cgroup_detect(layout) == 0 && cgroup_open(layout, handle->cgroup, cg) == 0) {
+		r = cgroup_enter_v1(cg);
 		if (r < 0)
 			return err_set(err, ERR_SYSTEM, r, "enter the container's control group");
 	}
+	if (flags & CLONE_NEWCGROUP) {
+		char path[48];
+		snprintf(path, sizeof(path), "/proc/%d/ns/cgroup", handle->pid);
+		cgroup_ns = open(path, O_RDONLY | O_CLOEXEC);
+		flags &= ~CLONE_NEWCGROUP;
+		if (cgroup_ns < 0)
+			return err_set(err, ERR_SYSTEM, errno, "open the container's cgroup namespace");
+	}
 	if (flags && setns(pidfd, flags) < 0)
 		return err_set(err, ERR_SYSTEM, errno, "enter the container's namespaces");
+	*ret_cgroup_ns = TAKE_FD(cgroup_ns);
 	return 0;
 }
 
-static int run_child(const struct spec_process *process, const struct isolation_io *io, int channel, bool has_userns,
-		     const struct become_args *b, struct err *err)
+static int run_child(const struct spec_process *process, const struct isolation_io *io, int channel, int cgroup_ns,
+		     bool has_userns, const struct become_args *b, struct err *err)
 {
 	CLEANUP_FD int master = -1;
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
 		return err_set(err, ERR_SYSTEM, errno, "ask to die with the monitor");
+	if (cgroup_ns >= 0 && setns(cgroup_ns, CLONE_NEWCGROUP) < 0)
+		return err_set(err, ERR_SYSTEM, errno, "enter the container's cgroup namespace");
 	if (has_userns && (syscall(SYS_setresgid, 0, 0, 0) < 0 || syscall(SYS_setresuid, 0, 0, 0) < 0))
 		return err_set(err, ERR_SYSTEM, errno, "become root of the user namespace");
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
@@ -102,27 +114,29 @@ int container_exec(const struct isolation_handle *handle, const struct runtime_s
 {
 	int pair[2];
 	CLEANUP_FREE void *filter = NULL;
-	CLEANUP_FD int own = -1, theirs = -1, pidfd = -1;
+	struct cgroup_layout layout;
+	CLEANUP_CGROUP struct cgroup cg = CGROUP_INIT;
+	CLEANUP_FD int own = -1, theirs = -1, pidfd = -1, cgroup_ns = -1;
 	struct become_args b = { .process = process };
 
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	int r = filter_read(spec->seccomp_bpf_path, &filter, &b.filter_len, err);
 	b.filter = filter;
 	if (r == 0)
-		r = enter(handle, err);
+		r = enter(handle, &layout, &cg, &cgroup_ns, err);
 	if (r == 0)
 		r = channel_pair(pair, err);
 	if (r < 0)
 		return r;
 	own = pair[0];
 	theirs = pair[1];
-	pid_t pid = process_clone(CLONE_PARENT, -1, &pidfd);
+	pid_t pid = process_clone(CLONE_PARENT, cgroup_clone_fd(&cg), &pidfd);
 	if (pid < 0)
 		return err_set(err, ERR_SYSTEM, pid, "make a process in the container");
 	if (pid == 0) {
 		struct err child = ERR_INIT;
 		close(own);
-		(void)!run_child(process, io, theirs, spec_has_userns(spec), &b, &child);
+		(void)!run_child(process, io, theirs, cgroup_ns, spec_has_userns(spec), &b, &child);
 		(void)!channel_send(theirs, CHANNEL_ERROR, &child, sizeof(child), NULL, 0);
 		_exit(127);
 	}

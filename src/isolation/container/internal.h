@@ -74,6 +74,8 @@ struct child_args {
 	const struct isolation_io *io;
 	int channel;
 	const struct cgroup_layout *cgroups;
+	/* To be entered; born in its cgroup2 directory. */
+	const struct cgroup *cgroup;
 	bool cgroup_namespace;
 	struct become_args become;
 };

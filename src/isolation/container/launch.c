@@ -103,8 +103,7 @@ static int set_oom_score(pid_t pid, const struct spec_process *p, struct err *er
 	return 0;
 }
 
-static int prepare_child(const struct runtime_spec *spec, struct cgroup *cg, bool in_unified, pid_t pid, int channel,
-			 struct err *err)
+static int prepare_child(const struct runtime_spec *spec, pid_t pid, int channel, struct err *err)
 {
 	CLEANUP(handover_done) struct handover h;
 	CLEANUP_FD int userns = -1;
@@ -120,11 +119,6 @@ static int prepare_child(const struct runtime_spec *spec, struct cgroup *cg, boo
 			r = write_map(pid, "gid_map", spec->gid_maps, spec->gid_maps_n, err);
 		if (r == 0)
 			r = open_namespace(pid, "user", &userns, err);
-	}
-	if (r == 0 && cg->layout) {
-		r = cgroup_attach(cg, pid, in_unified);
-		if (r < 0)
-			return err_set(err, ERR_SYSTEM, r, "enter the control group");
 	}
 	if (r == 0)
 		r = set_oom_score(pid, &spec->process, err);
@@ -201,15 +195,12 @@ static int open_init(const struct runtime_spec *spec, int *ret, struct err *err)
 /* What is done for a child that exists, with the host's privileges. */
 struct host_side {
 	const struct runtime_spec *spec;
-	const struct cgroup_layout *layout;
-	struct cgroup *cg;
-	bool in_unified;
 	int channel;
 };
 
 static int bring_up(const struct host_side *host, pid_t pid, int *ret_pty, struct err *err)
 {
-	int r = prepare_child(host->spec, host->cg, host->in_unified, pid, host->channel, err);
+	int r = prepare_child(host->spec, pid, host->channel, err);
 	return r == 0 ? launch_wait(host->channel, ret_pty, err) : r;
 }
 
@@ -265,6 +256,7 @@ static int launch(const struct runtime_spec *spec, const struct isolation_io *io
 		.spec = spec,
 		.io = io,
 		.cgroups = layout,
+		.cgroup = cg,
 		.cgroup_namespace = spec->ns[SPEC_NS_CGROUP].wanted && layout->mode != CGROUP_MODE_NONE,
 		.become = { .process = &spec->process, .is_init = spec->init_path != NULL },
 	};
@@ -281,7 +273,7 @@ static int launch(const struct runtime_spec *spec, const struct isolation_io *io
 	args.become.filter = filter;
 	args.become.init_fd = init;
 	int cgroup_fd = cg->layout ? cgroup_clone_fd(cg) : -1;
-	const struct host_side host = { spec, layout, cg, cgroup_fd >= 0, own };
+	const struct host_side host = { spec, own };
 	CLEANUP_FD int helper_sock = -1;
 	pid_t helper = spec_joins_userns(spec) ? start_helper(&host, theirs, &helper_sock, err) : 0;
 	r = helper < 0 ? (int)helper : join_namespaces(spec, &flags, err);
