@@ -40,24 +40,29 @@ const struct verb verb_help = {
 	.run = run,
 };
 
-/* `hull internal man [VERB]`, `hull internal man --markdown [VERB]`, and
- * `--list`: what the build makes pages of. */
+/* `hull internal man [--markdown] [VERB]` prints a page, `--dir DIR` writes them
+ * all, as the build does, `--list` names them. */
 struct man_opts {
 	bool markdown, list;
+	const char *dir;
 };
 static const struct option man_options[] = {
-	{ "markdown", 0, OPT_BOOL, offsetof(struct man_opts, markdown), .help = "Print markdown instead of roff" },
+	{ "dir", 0, OPT_STR, offsetof(struct man_opts, dir), .help = "Write every page into this directory", .complete = COMPLETE_DIR },
 	{ "list", 0, OPT_BOOL, offsetof(struct man_opts, list), .help = "List the verbs that have a page" },
+	{ "markdown", 0, OPT_BOOL, offsetof(struct man_opts, markdown), .help = "Print markdown instead of roff" },
 	OPTIONS_END
 };
 
 static int run_man(struct cli *cli, const void *opts, int argc, char **argv)
 {
 	const struct man_opts *o = opts;
+	struct err err = ERR_INIT;
 	const struct verb *verb = NULL;
 	int words = 0;
 	const char *group;
 
+	if (o->dir)
+		return manual_write_all(o->dir, &err) < 0 ? cli_fail(cli, &err) : EXIT_OK;
 	if (o->list) {
 		for (const struct verb *const *v = verbs_all(); *v; v++)
 			if (!(*v)->is_hidden)
@@ -67,15 +72,14 @@ static int run_man(struct cli *cli, const void *opts, int argc, char **argv)
 	if (argc) {
 		verb = verbs_find(argc, argv, &words, &group);
 		if (!verb || words != argc) {
-			struct err err = ERR_INIT;
 			err_set(&err, ERR_NOT_FOUND, 0, "no page for %s", argv[0]);
 			return cli_fail(cli, &err);
 		}
 	}
 	if (o->markdown)
-		help_markdown(stdout, verb);
+		manual_markdown(stdout, verb);
 	else
-		help_man(stdout, verb);
+		manual_roff(stdout, verb);
 	return EXIT_OK;
 }
 
