@@ -320,7 +320,7 @@ static int prepare(struct launch *l, struct err *err)
 	if (r >= 0)
 		r = build_spec(l, err);
 	if (r >= 0)
-		r = networks_reserve(l->engine, c, l->spec, err);
+		r = networks_reserve(l->engine, c, l->image->config, l->spec, err);
 	if (r >= 0 && tx.db)
 		r = db_tx_commit(&tx, err);
 	if (r >= 0)

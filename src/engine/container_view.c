@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Containers as ps and inspect show them. */
+/* Containers as ps shows and filters them. */
 #include <stdio.h>
 #include <string.h>
 
@@ -136,85 +136,4 @@ int containers_pids(struct container *c, pid_t **ret, size_t *ret_n, struct err 
 		return err_set(err, ERR_CONFLICT, 0, "container %s is not running", c->id);
 	int r = isolation_get(c->level, &back_end, err);
 	return r < 0 ? r : back_end->pids(&handle, ret, ret_n, err);
-}
-
-/* ---- inspect ---- */
-
-static void write_time(struct json_writer *w, const char *key, int64_t ns)
-{
-	char text[CLOCK_RFC3339_SIZE];
-	jw_kv_str(w, key, clock_format_rfc3339(ns, text));
-}
-
-static void write_state(const struct container *c, struct json_writer *w)
-{
-	bool runs = c->status == CONTAINER_RUNNING || c->status == CONTAINER_PAUSED;
-	jw_key(w, "State");
-	jw_object(w);
-	jw_kv_str(w, "Status", container_status_name(c->status));
-	jw_kv_bool(w, "Running", container_is_running(c));
-	jw_kv_bool(w, "Paused", c->status == CONTAINER_PAUSED);
-	jw_kv_bool(w, "Restarting", c->status == CONTAINER_RESTARTING);
-	jw_kv_bool(w, "OOMKilled", c->oom_killed);
-	jw_kv_bool(w, "Dead", c->status == CONTAINER_DEAD);
-	jw_kv_i64(w, "Pid", runs ? c->run.pid : 0);
-	jw_kv_i64(w, "ExitCode", c->exit_code);
-	jw_kv_str(w, "Error", c->error ? c->error : "");
-	write_time(w, "StartedAt", c->started_ns);
-	write_time(w, "FinishedAt", c->finished_ns);
-	if (c->run.health != RUN_HEALTH_NONE) {
-		jw_key(w, "Health");
-		jw_object(w);
-		jw_kv_str(w, "Status", run_health_name(c->run.health));
-		jw_kv_i64(w, "FailingStreak", c->run.failing_streak);
-		jw_object_end(w);
-	}
-	jw_object_end(w);
-}
-
-static void write_command(const struct container *c, struct json_writer *w)
-{
-	const char *space = strchr(c->command, ' ');
-	CLEANUP_FREE char *path = str_ndup(c->command, space ? (size_t)(space - c->command) : strlen(c->command));
-	CLEANUP_STRV struct strv args = { 0 };
-	if (space)
-		strv_split(&args, space + 1, ' ');
-	jw_kv_str(w, "Path", path);
-	jw_kv_strv(w, "Args", &args);
-}
-
-int containers_inspect(struct engine *engine, struct container *c, bool size, struct json_writer *w, struct err *err)
-{
-	int r = container_load_config(c, err);
-	if (r < 0)
-		return r;
-	jw_object(w);
-	jw_kv_str(w, "Id", c->id);
-	write_time(w, "Created", c->created_ns);
-	write_command(c, w);
-	write_state(c, w);
-	jw_kv_str(w, "Image", c->image_id);
-	static const char *const files[][2] = { { "ResolvConfPath", "resolv.conf" }, { "HostnamePath", "hostname" }, { "HostsPath", "hosts" } };
-	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
-		CLEANUP_FREE char *path = engine_workload_path(engine, c->id, files[i][1]);
-		jw_kv_str(w, files[i][0], path);
-	}
-	CLEANUP_FREE char *log_name = str_printf("%s-json.log", c->id);
-	CLEANUP_FREE char *log = engine_workload_path(engine, c->id, log_name);
-	jw_kv_str(w, "LogPath", str_eq(c->config->log_driver ? c->config->log_driver : "json-file", "json-file") ? log : "");
-	CLEANUP_FREE char *slash_name = str_printf("/%s", c->name);
-	jw_kv_str(w, "Name", slash_name);
-	jw_kv_i64(w, "RestartCount", c->restart_count);
-	jw_kv_str(w, "Driver", "erofs");
-	jw_kv_str(w, "Platform", "linux");
-	jw_kv_str(w, "Isolation", isolation_level_name(c->level));
-	jw_key(w, "HostConfig");
-	container_config_write_host_config(c->config, w);
-	jw_key(w, "Mounts");
-	jw_array(w);
-	jw_array_end(w);
-	jw_key(w, "Config");
-	container_config_write_config(c->config, w);
-	jw_object_end(w);
-	return 0;
 }

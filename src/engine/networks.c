@@ -148,12 +148,25 @@ static int reserve_port(struct engine *engine, const char *id, const struct port
 	return err_set(err, ERR_CONFLICT, 0, "all ports of %u-%u are allocated", first, last);
 }
 
-static int reserve_ports(struct engine *engine, struct container *c, const char *ip, struct runtime_spec *spec, struct err *err)
+/* -P: a port of the host's choice for each "80/tcp" that nothing publishes yet. */
+static int publish_exposed(struct engine *engine, const char *id, const struct strv *exposed, const char *ip,
+			   struct runtime_spec *spec, struct err *err)
 {
-	const struct container_config *config = c->config;
-	spec->ports = mem_calloc(config->port_bindings_n + config->exposed_ports.n, sizeof(*spec->ports));
-	for (size_t i = 0; i < config->port_bindings_n; i++) {
-		int r = reserve_port(engine, c->id, &config->port_bindings[i], ip, &spec->ports[spec->ports_n], err);
+	for (size_t i = 0; i < exposed->n; i++) {
+		struct port_binding b = { 0 };
+		const char *slash = strchr(exposed->v[i], '/');
+		CLEANUP_FREE char *number = str_ndup(exposed->v[i], slash ? (size_t)(slash - exposed->v[i]) : strlen(exposed->v[i]));
+		uint64_t port = 0;
+		bool is_published = false;
+		if (str_parse_u64_max(number, UINT16_MAX, &port) < 0 || port == 0 ||
+		    str_copy(b.protocol, sizeof(b.protocol), slash ? slash + 1 : "tcp") < 0)
+			return err_set(err, ERR_INVALID, 0, "the image exposes '%s', which is no port", exposed->v[i]);
+		b.container_port = (uint16_t)port;
+		for (size_t k = 0; k < spec->ports_n; k++)
+			is_published |= spec->ports[k].container_port == b.container_port && str_eq(spec->ports[k].protocol, b.protocol);
+		if (is_published)
+			continue;
+		int r = reserve_port(engine, id, &b, ip, &spec->ports[spec->ports_n], err);
 		if (r < 0)
 			return r;
 		spec->ports_n++;
@@ -161,8 +174,25 @@ static int reserve_ports(struct engine *engine, struct container *c, const char 
 	return 0;
 }
 
-static int reserve_interface(struct engine *engine, struct container *c, struct net_bridge *bridge, struct runtime_spec *spec,
-			     struct err *err)
+static int reserve_ports(struct engine *engine, struct container *c, const struct image_config *image, const char *ip,
+			 struct runtime_spec *spec, struct err *err)
+{
+	const struct container_config *config = c->config;
+	spec->ports = mem_calloc(config->port_bindings_n + config->exposed_ports.n + image->exposed_ports.n + 1, sizeof(*spec->ports));
+	for (size_t i = 0; i < config->port_bindings_n; i++) {
+		int r = reserve_port(engine, c->id, &config->port_bindings[i], ip, &spec->ports[spec->ports_n], err);
+		if (r < 0)
+			return r;
+		spec->ports_n++;
+	}
+	if (!config->publish_all_ports)
+		return 0;
+	int r = publish_exposed(engine, c->id, &config->exposed_ports, ip, spec, err);
+	return r < 0 ? r : publish_exposed(engine, c->id, &image->exposed_ports, ip, spec, err);
+}
+
+static int reserve_interface(struct engine *engine, struct container *c, const struct image_config *image,
+			     struct net_bridge *bridge, struct runtime_spec *spec, struct err *err)
 {
 	struct ip_address address;
 	char text[IP_TEXT_SIZE], bare[INET_ADDRSTRLEN], gateway[INET_ADDRSTRLEN];
@@ -190,10 +220,11 @@ static int reserve_interface(struct engine *engine, struct container *c, struct 
 	}
 	r = db_run(engine->db, err, "INSERT INTO endpoints(container, network, address4, mac, host_name) VALUES(?, ?, ?, ?, ?)",
 		   "sssss", c->id, DEFAULT_NETWORK, bare, i->mac, i->host_name);
-	return r < 0 ? r : reserve_ports(engine, c, bare, spec, err);
+	return r < 0 ? r : reserve_ports(engine, c, image, bare, spec, err);
 }
 
-int networks_reserve(struct engine *engine, struct container *c, struct runtime_spec *spec, struct err *err)
+int networks_reserve(struct engine *engine, struct container *c, const struct image_config *image, struct runtime_spec *spec,
+		     struct err *err)
 {
 	struct net_bridge bridge;
 	int r = networks_check_mode(engine, c->config->network_mode, err);
@@ -203,7 +234,7 @@ int networks_reserve(struct engine *engine, struct container *c, struct runtime_
 	if (r == 0)
 		r = net_bridge_ensure(&bridge, err);
 	if (r == 0)
-		r = reserve_interface(engine, c, &bridge, spec, err);
+		r = reserve_interface(engine, c, image, &bridge, spec, err);
 	return r;
 }
 

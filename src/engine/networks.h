@@ -3,15 +3,17 @@
  * and ports a container holds, and their release. */
 #pragma once
 
-#include "state.h"
+#include "image_config.h"
 #include "runtime_spec.h"
+#include "state.h"
 
 /* "", "default", "bridge", "none", "host", "container:x"; ERR_NOT_FOUND in
  * Docker's words for a network that does not exist. */
 int networks_check_mode(struct engine *engine, const char *mode, struct err *err) MUST_CHECK;
 /* Inside the transaction of a start: reserve addresses and ports, and fill
- * @spec's interfaces and ports. */
-int networks_reserve(struct engine *engine, struct container *c, struct runtime_spec *spec, struct err *err) MUST_CHECK;
+ * @spec's interfaces and ports. @image has the ports that -P publishes too. */
+int networks_reserve(struct engine *engine, struct container *c, const struct image_config *image, struct runtime_spec *spec,
+		     struct err *err) MUST_CHECK;
 /* Take back what networks_reserve() gave, on the host too. Idempotent; also
  * when half of it was made. */
 int networks_release(struct engine *engine, const char *id, struct err *err) MUST_CHECK;

@@ -5,7 +5,7 @@ import socket
 import subprocess
 import unittest
 
-from lib.hull import HullTest, main
+from lib.hull import HullTest, busybox_tar, main
 
 
 def ask(address, port, kind=socket.SOCK_STREAM, data=None):
@@ -57,6 +57,28 @@ class Network(HullTest):
         self.assertEqual(self.hull.out("port", "web"), "80/tcp -> 0.0.0.0:8080")
         self.hull("rm", "-f", "web")
         self.assertIsNone(self.answers(8080))
+
+    def test_published_udp_port_and_ranges(self):
+        self.hull("run", "-d", "--name", "dns", "-p", "127.0.0.1:5300:53/udp", "-p", "9000-9001:80-81", "demo", "sh", "-c",
+                  "while :; do sleep 1; done")
+        self.assertEqual(self.hull.out("port", "dns").splitlines(),
+                         ["53/udp -> 127.0.0.1:5300", "80/tcp -> 0.0.0.0:9000", "81/tcp -> 0.0.0.0:9001"])
+        self.assertEqual(self.hull.out("port", "dns", "53/udp"), "127.0.0.1:5300")
+        self.assertIn("No public port '99/tcp'", self.hull("port", "dns", "99", code=1).err)
+
+    def test_all_exposed_ports_are_published(self):
+        self.hull("import", "-c", "EXPOSE 80 53/udp", "-", "exposes", input=busybox_tar())
+        self.hull("run", "-d", "--name", "all", "-P", "--expose", "7/tcp", "exposes", "nc", "-ll", "-p", "80", "-e", "echo", "here")
+        ports = self.hull.out("port", "all").splitlines()
+        self.assertEqual([line.split(" -> ")[0] for line in ports], ["7/tcp", "53/udp", "80/tcp"])
+        port = int(self.hull.out("port", "all", "80").split(":")[1])
+        self.eventually(lambda: self.answers(port) == b"here\n")
+        self.assertRegex(self.hull.out("ps"), rf"0\.0\.0\.0:{port}->80/tcp")
+
+    def test_ports_survive_a_restart(self):
+        self.hull("run", "-d", "--name", "again", "-p", "8110:80", "demo", "nc", "-ll", "-p", "80", "-e", "echo", "back")
+        self.hull("restart", "-t", "0", "again")
+        self.eventually(lambda: self.answers(8110) == b"back\n")
 
     def answers(self, port):
         try:

@@ -9,6 +9,7 @@
 #include "format.h"
 #include "image_cli.h"
 #include "image_inspect.h"
+#include "network_view.h"
 
 #define OBJECT_MAX (16u << 20)
 
@@ -39,26 +40,6 @@ static const struct image_column columns[] = {
 	{ "CreatedAt", NULL },	  { "Labels", NULL },	{ "Isolation", NULL },
 };
 
-/* What was asked for; ports chosen at the start are shown by `hull port`. */
-static char *ports_text(struct container *c)
-{
-	CLEANUP_STRV struct strv parts = { 0 };
-	struct err ignored = ERR_INIT;
-
-	if (c->status != CONTAINER_RUNNING || container_load_config(c, &ignored) < 0)
-		return str_dup("");
-	for (size_t i = 0; i < c->config->port_bindings_n; i++) {
-		const struct port_binding *b = &c->config->port_bindings[i];
-		if (b->host_port)
-			strv_printf(&parts, "%s:%u->%u/%s", *b->host_ip ? b->host_ip : "0.0.0.0", b->host_port, b->container_port,
-				    b->protocol);
-		else
-			strv_printf(&parts, "%u/%s", b->container_port, b->protocol);
-	}
-	char *text = strv_join(&parts, ", ");
-	return text ? text : str_dup("");
-}
-
 static char *command_text(const struct container *c, bool no_trunc)
 {
 	const char *s = c->command ? c->command : "";
@@ -68,11 +49,11 @@ static char *command_text(const struct container *c, bool no_trunc)
 	return str_printf("\"%.19s\xe2\x80\xa6\"", s);
 }
 
-static void add_row(struct image_rows *rows, struct container *c, const struct ps_opts *o, int64_t now)
+static void add_row(struct engine *engine, struct image_rows *rows, struct container *c, const struct ps_opts *o, int64_t now)
 {
 	char words[32], created[CLOCK_RFC3339_SIZE];
 	CLEANUP_FREE char *id = str_ndup(c->id, o->no_trunc ? strlen(c->id) : ID_SHORT);
-	CLEANUP_FREE char *command = command_text(c, o->no_trunc), *ports = ports_text(c);
+	CLEANUP_FREE char *command = command_text(c, o->no_trunc), *ports = network_ports_text(engine, c);
 	CLEANUP_FREE char *status = containers_status_text(c, now), *labels = strv_join(&c->labels, ",");
 	CLEANUP_FREE char *ago = str_printf("%s ago", clock_human_duration(now - c->created_ns, words));
 
@@ -96,7 +77,7 @@ static int run_ps(struct cli *cli, const void *opts, int argc, char **argv)
 		return cli_fail(cli, &err);
 	int64_t now = clock_wall_ns();
 	for (size_t i = 0; i < n; i++)
-		add_row(&rows, list[i], o, now);
+		add_row(engine, &rows, list[i], o, now);
 	int r = image_rows_print(&rows, o->quiet ? "{{.ID}}" : o->format, &err);
 	image_rows_done(&rows);
 	container_list_free(list, n);

@@ -20,6 +20,7 @@
 	X(rename) \
 	X(ps) \
 	X(inspect) \
+	X(port) \
 	X(pull) \
 	X(images)      \
 	X(image_inspect) \
