@@ -252,8 +252,10 @@ static int explain(const struct exchange *x, CURLcode code, const char *detail, 
 		r = err_set(err, ERR_SYSTEM, 0, "lookup %s: no such host", host);
 		err_why(err, "the name cannot be resolved; is there a network, and is it spelled right?");
 	} else if (code == CURLE_COULDNT_CONNECT) {
+		long number = 0;
+		curl_easy_getinfo(x->curl, CURLINFO_OS_ERRNO, &number);
 		r = err_set(err, ERR_SYSTEM, 0, "dial tcp %s:%u: connect: %s", host, a.port,
-			    strstr(detail, "refused") ? "connection refused" : "cannot be reached");
+			    number == ECONNREFUSED ? "connection refused" : "cannot be reached");
 		err_why(err, "%s", *detail ? detail : curl_easy_strerror(code));
 	} else if (code == CURLE_PEER_FAILED_VERIFICATION) {
 		r = err_set(err, ERR_DENIED, 0, "the certificate of %s is not trusted", host);

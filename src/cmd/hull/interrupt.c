@@ -5,6 +5,8 @@
 #include <stddef.h>
 
 static volatile int interrupted;
+static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
+#define SIGNALS_N (sizeof(signals) / sizeof(signals[0]))
 
 static void note(int signal)
 {
@@ -13,14 +15,22 @@ static void note(int signal)
 
 const volatile int *interrupt_catch(void)
 {
-	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
 	/* Without SA_RESTART: a poll() must end. */
 	struct sigaction action = { .sa_handler = note, .sa_flags = (int)SA_RESETHAND };
-	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+	for (size_t i = 0; i < SIGNALS_N; i++) {
 		struct sigaction old;
 		/* A nohup'd hull goes on. */
 		if (sigaction(signals[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
 			sigaction(signals[i], &action, NULL);
 	}
 	return &interrupted;
+}
+
+void interrupt_release(void)
+{
+	for (size_t i = 0; i < SIGNALS_N; i++) {
+		struct sigaction old;
+		if (sigaction(signals[i], NULL, &old) == 0 && old.sa_handler == note)
+			signal(signals[i], SIG_DFL);
+	}
 }

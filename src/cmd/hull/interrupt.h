@@ -5,3 +5,5 @@
 /* From now on SIGINT, SIGTERM and SIGHUP only set the flag that is returned, to
  * their number; a second one kills as usual. */
 const volatile int *interrupt_catch(void);
+/* Signals act as before again. */
+void interrupt_release(void);

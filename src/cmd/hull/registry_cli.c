@@ -48,6 +48,50 @@ int registry_cli_pull(struct store *store, const char *name, const struct pull_o
 	return 0;
 }
 
+static int pull_needed(struct store *store, const struct image_need *need, struct err *err)
+{
+	struct pull_opts how = { .platform = need->platform, .is_quiet = need->is_quiet, .out = stderr };
+	int r = registry_cli_pull(store, need->image, &how, NULL, err);
+	/* Signals are the container's from now on. */
+	if (r >= 0)
+		interrupt_release();
+	return r < 0 ? r : 1;
+}
+
+/* Is the image that is there of another platform than the one asked for? */
+static bool is_other_platform(struct store *store, const struct image_need *need)
+{
+	CLEANUP_IMAGE struct image *image = NULL;
+	CLEANUP_STRV struct strv parts = { 0 };
+	struct err ignored = ERR_INIT;
+	strv_split(&parts, need->platform, '/');
+	const char *arch = parts.n > 1 ? parts.v[1] : parts.n ? parts.v[0] : "";
+	if (image_resolve(store, need->image, &image, &ignored) < 0 || str_is_empty(image->config->architecture))
+		return false;
+	return !str_eq(arch, "linux") && !str_eq(arch, image->config->architecture);
+}
+
+int registry_cli_before_create(struct store *store, const struct image_need *need, struct err *err)
+{
+	if (str_eq(need->policy, "always"))
+		return pull_needed(store, need, err);
+	if (str_is_empty(need->platform) || str_eq(need->policy, "never") || !is_other_platform(store, need))
+		return 0;
+	return pull_needed(store, need, err);
+}
+
+int registry_cli_after_create(struct store *store, const struct image_need *need, const struct err *create_err,
+			      struct err *err)
+{
+	CLEANUP_REFERENCE struct reference ref = { 0 };
+	if (create_err->kind != ERR_NOT_FOUND || !str_starts_with(create_err->msg, "No such image: ") ||
+	    str_eq(need->policy, "never") || reference_parse(need->image, true, &ref, NULL) < 0)
+		return 0;
+	CLEANUP_FREE char *full = ref.digest ? str_printf("%s/%s@%s", ref.registry, ref.repository, ref.digest) : reference_full(&ref);
+	fprintf(stderr, "Unable to find image '%s' locally\n", reference_familiar(full));
+	return pull_needed(store, need, err);
+}
+
 int registry_cli_code(const struct err *err, int code)
 {
 	int signal = *interrupt_catch();

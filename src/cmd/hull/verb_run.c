@@ -8,6 +8,7 @@
 #include "cli.h"
 #include "containers.h"
 #include "monitor_proto.h"
+#include "registry_cli.h"
 #include "run_flags.h"
 
 static int write_cidfile(const char *path, const char *id, struct err *err)
@@ -32,7 +33,21 @@ static int create(struct cli *cli, struct engine *engine, const struct run_opts 
 {
 	CLEANUP_STRV struct strv warnings = { 0 };
 	tell_choice(cli, o, config);
-	int r = containers_create(engine, config, o->name, start, ret, &warnings, err);
+	struct image_need need = { config->image, o->pull, o->platform, o->quiet };
+	int r = registry_cli_before_create(engine->store, &need, err);
+	if (r >= 0)
+		r = containers_create(engine, config, o->name, start, ret, &warnings, err);
+	if (r < 0) {
+		struct err failed = *err, pull_err = ERR_INIT;
+		int pulled = registry_cli_after_create(engine->store, &need, &failed, &pull_err);
+		if (pulled < 0) {
+			*err = pull_err;
+			return pulled;
+		}
+		*err = pulled ? ERR_INIT : failed;
+		if (pulled)
+			r = containers_create(engine, config, o->name, start, ret, &warnings, err);
+	}
 	for (size_t i = 0; i < warnings.n; i++)
 		cli_warn(cli, "%s", warnings.v[i]);
 	if (r == 0 && !str_is_empty(o->cidfile)) {

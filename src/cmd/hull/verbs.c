@@ -22,6 +22,7 @@
 	X(inspect) \
 	X(port) \
 	X(pull) \
+	X(push) \
 	X(images)      \
 	X(image_inspect) \
 	X(history)     \
