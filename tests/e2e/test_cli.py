@@ -147,6 +147,41 @@ class Cli(HullTest):
             self.assertEqual(as_nobody("--version").returncode, 0)
             self.assertEqual(as_nobody("help", "run").returncode, 0)
 
+    # ---- doctor
+
+    def test_doctor(self):
+        text = self.hull.out("doctor")
+        self.assertRegex(text, r"(?m)^ok +kernel ")
+        self.assertRegex(text, r"(?m)^ok +container$")
+        self.assertRegex(text, r"(?m)^no +microvm +its virtual machine")
+        report = json.loads(self.hull.out("doctor", "--format", "json"))
+        self.assertTrue(report["ok"])
+        self.assertEqual([level["name"] for level in report["levels"]], ["container", "sandbox", "microvm", "vm", "wasm"])
+        for check in report["checks"]:
+            self.assertIn(check["state"], ("ok", "limited"))
+            # Whatever is less than well says why, and what to type.
+            self.assertEqual(check["state"] != "ok", bool(check["why"]) and bool(check["try"]), check)
+        names = {check["name"] for check in report["checks"]}
+        self.assertLessEqual({"kernel", "cgroups", "user namespaces", "overlayfs", "id-mapped mounts", "EROFS", "seccomp", "nftables",
+                              "IP forwarding", "KVM", "disk"}, names)
+        self.assertEqual(self.hull.out("doctor", "--format", "{{(index .levels 0).available}}"), "true")
+
+    def test_doctor_fails_only_when_containers_cannot_work(self):
+        done = self.hull("doctor", env={"HULL_LIBEXECDIR": "/nonexistent"}, code=1)
+        self.assertRegex(done.out, r"(?m)^missing +programs")
+        self.assertRegex(done.out, r"(?m)^no +container +programs: ")
+        self.assertIn("try: ", done.out)
+        # Without nft there is still a network of the host's.
+        report = json.loads(self.hull.out("doctor", "--format", "json", env={"PATH": "/nonexistent"}))
+        self.assertTrue(report["ok"])
+
+    def test_doctor_changes_nothing(self):
+        with tempfile.TemporaryDirectory() as work:
+            before = open("/proc/self/mountinfo", encoding="utf-8").read(), subprocess.check_output(["ip", "link"])
+            self.hull("doctor", env={"HULL_ROOT": f"{work}/root", "HULL_RUN": f"{work}/run"})
+            self.assertEqual(os.listdir(work), [])
+            self.assertEqual(before, (open("/proc/self/mountinfo", encoding="utf-8").read(), subprocess.check_output(["ip", "link"])))
+
     def test_output_that_cannot_be_written(self):
         with open("/dev/full", "w", encoding="ascii") as full:
             done = subprocess.run([str(self.hull.bin), "help"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)

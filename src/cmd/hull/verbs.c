@@ -33,6 +33,7 @@
 	X(import)      \
 	X(image_prune) \
 	X(version)     \
+	X(doctor)      \
 	X(completion)  \
 	X(help)        \
 	X(internal_exited) \
