@@ -154,7 +154,10 @@ int containers_create(struct engine *engine, const struct container_config *conf
 	r = spec_args(config, image->config, &args, err);
 	if (r < 0)
 		return r;
-	id_generate(c->id);
+	if (start && engine->ahead_sock >= 0)
+		memcpy(c->id, engine->ahead_id, sizeof(c->id));
+	else
+		id_generate(c->id);
 	r = freeze_config(c, config, err);
 	if (r < 0)
 		return r;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Ends: of a run, of a container, and of what dead processes left. */
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,8 +15,12 @@
 #include "fd.h"
 #include "image_store.h"
 #include "image_users.h"
+#include "monitor_proto.h"
 #include "networks.h"
 #include "volumes.h"
+
+/* The monitor kills what does not end by itself, which takes at most so long. */
+#define REMOVED_TIMEOUT_MS 15000
 
 /* Everything of a run that lives outside the folders: processes, cgroups,
  * addresses, ports. */
@@ -68,31 +73,49 @@ struct image_users engine_image_users(struct engine *engine)
 	return (struct image_users){ image_users_find, engine };
 }
 
-static int remove_everything(struct engine *engine, struct container *c, bool volumes, struct err *err)
+static int remove_run_folder(struct engine *engine, const char *id, struct err *err)
 {
 	char path[96];
-	snprintf(path, sizeof(path), "workloads/%s", c->id);
-	kill_monitor(engine, c);
-	int r = release_run(engine, c, err);
-	if (r == 0)
-		r = FAULT("rm.released");
-	if (r == 0 && (r = fd_remove_tree_at(engine->run_fd, path)) < 0)
-		err_set(err, ERR_SYSTEM, r, "remove %s/%s", engine->run, path);
-	if (r == 0)
-		r = FAULT("rm.run_dir");
-	if (r == 0 && (r = fd_remove_tree_at(engine->store->root_fd, path)) < 0)
-		err_set(err, ERR_SYSTEM, r, "remove %s/%s", engine->root, path);
-	if (r == 0)
-		r = FAULT("rm.workload");
+	snprintf(path, sizeof(path), "workloads/%s", id);
+	int r = fd_remove_tree_at(engine->run_fd, path);
 	if (r < 0)
-		return r;
+		return err_set(err, ERR_SYSTEM, r, "remove %s/%s", engine->run, path);
+	return FAULT("rm.run_dir");
+}
+
+static int remove_workload_folder(struct engine *engine, const char *id, struct err *err)
+{
+	char path[96];
+	snprintf(path, sizeof(path), "workloads/%s", id);
+	int r = fd_remove_tree_at(engine->store->root_fd, path);
+	if (r < 0)
+		return err_set(err, ERR_SYSTEM, r, "remove %s/%s", engine->root, path);
+	return FAULT("rm.workload");
+}
+
+static int record_run(struct engine *engine, const struct container *c, const struct run_end *end, struct err *err)
+{
+	char code[32];
+	int r = 0;
+	snprintf(code, sizeof(code), "exitCode=%d", end->exit_code);
+	if (!end->is_start_recorded)
+		r = event_record_container_at(engine, c, end->started_ns, "start", NULL, err);
+	return r < 0 ? r : event_record_container_at(engine, c, end->finished_ns, "die", code, err);
+}
+
+/* The last step: only the row is left. With @end the run is told before. */
+static int remove_row(struct engine *engine, struct container *c, bool volumes, const struct run_end *end, struct err *err)
+{
 	CLEANUP_DB_TX struct db_tx tx = { 0 };
-	r = db_tx_begin(engine->db, &tx, err);
+	int r = db_tx_begin(engine->db, &tx, err);
 	if (r == 0)
 		r = volumes_release(engine, c->id, volumes, err);
 	if (r == 0)
 		r = db_run(engine->db, err, "DELETE FROM containers WHERE id = ?", "s", c->id);
-	if (r > 0)
+	bool was_there = r > 0;
+	if (was_there && end)
+		r = record_run(engine, c, end, err);
+	if (was_there && r >= 0)
 		r = event_record_container(engine, c, "destroy", NULL, err);
 	if (r >= 0)
 		r = db_tx_commit(&tx, err);
@@ -100,6 +123,19 @@ static int remove_everything(struct engine *engine, struct container *c, bool vo
 		return r;
 	struct image_users users = engine_image_users(engine);
 	return image_collect(engine->store, &users, err);
+}
+
+static int remove_everything(struct engine *engine, struct container *c, bool volumes, struct err *err)
+{
+	kill_monitor(engine, c);
+	int r = release_run(engine, c, err);
+	if (r == 0)
+		r = FAULT("rm.released");
+	if (r == 0)
+		r = remove_run_folder(engine, c->id, err);
+	if (r == 0)
+		r = remove_workload_folder(engine, c->id, err);
+	return r < 0 ? r : remove_row(engine, c, volumes, NULL, err);
 }
 
 /* The container @id, locked: 0 when there is none. */
@@ -173,6 +209,42 @@ int containers_finish(struct engine *engine, const char *id, struct err *err)
 	if (r == 0 && c->auto_remove)
 		return remove_everything(engine, c, true, err);
 	return r == 0 ? release_run(engine, c, err) : r;
+}
+
+/* What the monitor still says: true if it is that nothing of the run is left. */
+static bool monitor_removed_run(int sock)
+{
+	struct pollfd p = { .fd = sock, .events = POLLIN };
+	CLEANUP_FREE char *payload = mem_calloc(1, MON_PAYLOAD_MAX);
+	struct mon_msg msg;
+	while (poll(&p, 1, REMOVED_TIMEOUT_MS) > 0) {
+		int r = mon_recv(sock, &msg, payload, NULL, 0, NULL);
+		if (r == 1 && msg.type == MON_REMOVED)
+			return true;
+		if (r <= 0 && r != -EAGAIN && r != -EINTR)
+			return false;
+	}
+	return false;
+}
+
+int containers_ended(struct engine *engine, struct container *c, const struct run_end *end, struct err *err)
+{
+	CLEANUP_CONTAINER_LOCK struct engine *locked = engine;
+	int r = container_lock(engine, c->id, err);
+	if (r < 0)
+		return r;
+	if (!c->auto_remove) {
+		if (!end->is_start_recorded)
+			r = event_record_container_at(engine, c, end->started_ns, "start", NULL, err);
+		return r < 0 ? r : containers_finish(engine, c->id, err);
+	}
+	r = remove_workload_folder(engine, c->id, err);
+	if (r < 0)
+		return r;
+	if (!monitor_removed_run(end->sock))
+		return containers_finish(engine, c->id, err);
+	r = networks_release(engine, c->id, err);
+	return r < 0 ? r : remove_row(engine, c, true, end, err);
 }
 
 void containers_start_failed(struct engine *engine, struct container *c, const struct err *why)

@@ -2,7 +2,6 @@
 /* Starting: everything a monitor needs is written, then it is spawned. */
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -17,14 +16,13 @@
 #include "image_store.h"
 #include "log_options.h"
 #include "monitor_proto.h"
+#include "monitor_spawn.h"
 #include "networks.h"
 #include "resolv_conf.h"
 #include "seccomp_filter.h"
 #include "signal_names.h"
 #include "spec_builder.h"
 #include "volumes.h"
-
-extern char **environ;
 
 struct launch {
 	struct engine *engine;
@@ -253,50 +251,6 @@ static int write_monitor_conf(struct launch *l, struct err *err)
 	return monitor_conf_write(l->run_fd, conf, err);
 }
 
-static int spawn_monitor(struct engine *engine, const char *id, int *ret_sock, struct err *err)
-{
-	int pair[2];
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return err_set(err, ERR_SYSTEM, -errno, "make a socket pair");
-	CLEANUP_FD int ours = pair[0], theirs = pair[1];
-	CLEANUP_FREE char *path = str_printf("%s/hull-monitor", engine->libexec);
-	CLEANUP_FREE char *arg = str_dup(id);
-	char name[] = "hull-monitor";
-	char *argv[] = { name, arg, NULL };
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attr;
-	sigset_t none, all;
-	pid_t pid;
-	sigemptyset(&none);
-	sigfillset(&all);
-	posix_spawn_file_actions_init(&actions);
-	posix_spawnattr_init(&attr);
-	/* dup2 onto itself would keep close-on-exec with some libcs: go by a high
-	 * number when the socket happens to be 3. */
-	if (theirs == 3) {
-		int moved = fcntl(theirs, F_DUPFD_CLOEXEC, 10);
-		close(theirs);
-		theirs = moved;
-	}
-	int r = posix_spawn_file_actions_adddup2(&actions, theirs, 3);
-	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	posix_spawnattr_setsigmask(&attr, &none);
-	sigdelset(&all, SIGKILL);
-	sigdelset(&all, SIGSTOP);
-	posix_spawnattr_setsigdefault(&attr, &all);
-	if (r == 0)
-		r = posix_spawn(&pid, path, &actions, &attr, argv, environ);
-	posix_spawn_file_actions_destroy(&actions);
-	posix_spawnattr_destroy(&attr);
-	if (r != 0) {
-		err_set(err, ERR_SYSTEM, -r, "start %s", path);
-		err_hint(err, "is hull installed whole? HULL_LIBEXECDIR names the folder of its helpers");
-		return -r;
-	}
-	*ret_sock = TAKE_FD(ours);
-	return 0;
-}
-
 static int prepare(struct launch *l, struct err *err)
 {
 	struct container *c = l->c;
@@ -348,7 +302,7 @@ int containers_launch(struct engine *engine, struct container *c, int *ret_sock,
 	}
 	r = prepare(&l, err);
 	if (r == 0)
-		r = spawn_monitor(engine, c->id, ret_sock, err);
+		r = monitor_take(engine, c->id, ret_sock, err);
 	launch_done(&l);
 	if (r == 0)
 		r = FAULT("start.monitor");
@@ -380,6 +334,7 @@ int containers_await_start(struct engine *engine, struct container *c, int sock,
 	struct mon_msg msg;
 	CLEANUP_FREE char *payload = mem_calloc(1, MON_PAYLOAD_MAX);
 	int r = mon_send(sock, MON_START, 0, 0, NULL, 0, NULL, 0);
+	db_idle(engine->db);
 	while (r >= 0) {
 		size_t n = 0;
 		r = mon_recv(sock, &msg, payload, NULL, 0, &n);

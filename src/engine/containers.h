@@ -31,6 +31,17 @@ int containers_start_exit_code(const struct err *why);
 /* It has ended: record (event "die"), release what it held, --rm. Any number of
  * times, by any process. */
 int containers_finish(struct engine *engine, const char *id, struct err *err) MUST_CHECK;
+/* The end of a run that the caller was the OWNER of: what its conversation told.
+ * Its record and --rm cost one transaction, where containers_finish() takes two,
+ * and the monitor does a part of the removal at the same time. */
+struct run_end {
+	int sock; /* the conversation; read to its end */
+	int64_t started_ns, finished_ns;
+	bool is_start_recorded; /* by containers_started() */
+	int exit_code;
+	bool oom_killed;
+};
+int containers_ended(struct engine *engine, struct container *c, const struct run_end *end, struct err *err) MUST_CHECK;
 /* Remove everything that is named after @id, whatever state it is in, and its
  * row. Idempotent. */
 int containers_undo(struct engine *engine, const char *id, struct err *err) MUST_CHECK;

@@ -5,22 +5,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "monitor_spawn.h"
 #include "state.h"
 #include "str.h"
 
-int engine_open(struct engine **ret, struct err *err)
+static int open_engine(struct engine **ret, bool to_run, struct err *err)
 {
 	CLEANUP_ENGINE struct engine *e = mem_calloc(1, sizeof(*e));
-	e->run_fd = e->lock_fd = -1;
+	e->run_fd = e->lock_fd = e->ahead_sock = -1;
+	const char *libexec = getenv("HULL_LIBEXECDIR");
+	e->libexec = str_dup(str_is_empty(libexec) ? HULL_LIBEXECDIR : libexec);
+	e->hull_path = str_dup(getenv("HULL_BIN"));
+	if (to_run)
+		monitor_spawn_ahead(e);
 	int r = store_open(&engine_schema, &e->store, err);
 	if (r < 0)
 		return r;
 	e->db = e->store->db;
 	e->root = e->store->root;
 	e->run = e->store->run;
-	const char *libexec = getenv("HULL_LIBEXECDIR");
-	e->libexec = str_dup(str_is_empty(libexec) ? HULL_LIBEXECDIR : libexec);
-	e->hull_path = str_dup(getenv("HULL_BIN"));
 	e->run_fd = open(e->run, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (e->run_fd < 0)
 		return err_set(err, ERR_SYSTEM, -errno, "open %s", e->run);
@@ -31,6 +34,16 @@ int engine_open(struct engine **ret, struct err *err)
 	return 0;
 }
 
+int engine_open(struct engine **ret, struct err *err)
+{
+	return open_engine(ret, false, err);
+}
+
+int engine_open_to_run(struct engine **ret, struct err *err)
+{
+	return open_engine(ret, true, err);
+}
+
 void engine_close(struct engine *e)
 {
 	if (!e)
@@ -39,6 +52,7 @@ void engine_close(struct engine *e)
 	free(e->libexec);
 	free(e->hull_path);
 	cleanup_fd(&e->lock_fd);
+	cleanup_fd(&e->ahead_sock);
 	cleanup_fd(&e->run_fd);
 	free(e);
 }

@@ -20,10 +20,15 @@ struct engine {
 	char *hull_path;        /* the program for `hull internal ...`; NULL: found by the monitor */
 	int run_fd;             /* $HULL_RUN */
 	int lock_fd;            /* container_lock.h; -1: nothing is locked */
+	int ahead_sock;         /* monitor_spawn.h; -1: none */
+	char ahead_id[ID_SIZE]; /* of the container it is for; "": none */
 };
 
 /* Open the state of $HULL_ROOT and $HULL_RUN, recover what dead processes left. */
 int engine_open(struct engine **ret, struct err *err) MUST_CHECK;
+/* The same for who is about to create and start a container: its monitor is
+ * spawned first of all. */
+int engine_open_to_run(struct engine **ret, struct err *err) MUST_CHECK;
 void engine_close(struct engine *engine);
 static inline void cleanup_engine(struct engine **engine)
 {

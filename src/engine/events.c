@@ -42,12 +42,18 @@ static void container_attributes(const struct container *c, const char *extra, s
 			strv_add(ret, c->labels.v[i]);
 }
 
-int event_record_container(struct engine *engine, const struct container *c, const char *action, const char *extra,
-			   struct err *err)
+int event_record_container_at(struct engine *engine, const struct container *c, int64_t wall_ns, const char *action,
+			      const char *extra, struct err *err)
 {
 	CLEANUP_STRV struct strv attributes = { 0 };
 	container_attributes(c, extra, &attributes);
-	return event_record(engine, "container", action, c->id, &attributes, err);
+	return insert(engine, wall_ns, "container", action, c->id, &attributes, err);
+}
+
+int event_record_container(struct engine *engine, const struct container *c, const char *action, const char *extra,
+			   struct err *err)
+{
+	return event_record_container_at(engine, c, clock_wall_ns(), action, extra, err);
 }
 
 struct drain {

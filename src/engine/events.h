@@ -9,6 +9,8 @@
 int event_record(struct engine *engine, const char *type, const char *action, const char *actor,
 		 const struct strv *attributes, struct err *err) MUST_CHECK;
 /* With image, name and labels of @c added, and @extra ("key=value" or NULL). */
+int event_record_container_at(struct engine *engine, const struct container *c, int64_t wall_ns, const char *action,
+			      const char *extra, struct err *err) MUST_CHECK;
 int event_record_container(struct engine *engine, const struct container *c, const char *action, const char *extra,
 			   struct err *err) MUST_CHECK;
 /* Take over what monitors have noted in the mean time. */

@@ -58,6 +58,17 @@ struct isolation_stats {
 	uint64_t online_cpus;
 };
 
+/* What start() hands over; each -1 or the caller's to close. */
+struct isolation_fds {
+	int pidfd;
+	int pty; /* the master, with a terminal */
+	/* Holds what the kernel takes long to tear down (the container's mounts):
+	 * while it is open the end of PID 1 is told at once, and the tearing down
+	 * happens when it is closed, or by the exit of whoever has it. */
+	int hold;
+};
+#define ISOLATION_FDS_INIT ((struct isolation_fds){ -1, -1, -1 })
+
 struct isolation {
 	enum isolation_level level;
 
@@ -71,10 +82,9 @@ struct isolation {
 	 * (or failed: then nothing is left behind and @err has Docker's words,
 	 * with errnum -ENOENT for a missing command and -EACCES/-EPERM/-ENOEXEC
 	 * for one that cannot be executed). The new process is a child of the
-	 * calling process and gets SIGKILL if that dies. *ret_pidfd and
-	 * *ret_pty (-1 without a terminal) are the caller's to close. */
+	 * calling process and gets SIGKILL if that dies. */
 	int (*start)(const struct runtime_spec *spec, const struct isolation_io *io,
-		     struct isolation_handle *ret_handle, int *ret_pidfd, int *ret_pty, struct err *err);
+		     struct isolation_handle *ret_handle, struct isolation_fds *ret, struct err *err);
 
 	/* Start one more process in a running workload; a child of the caller
 	 * likewise. @spec is the workload's own (for its seccomp filter,

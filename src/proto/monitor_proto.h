@@ -7,8 +7,14 @@
  * One message a packet: struct mon_msg and @len payload bytes, at most
  * MON_PAYLOAD_MAX. One connection is one conversation:
  *
+ * A spawned monitor touches nothing until the first message: a connection that
+ * closes before it leaves nothing.
+ *
  *   START                 -> STARTED | ERROR   (only before the first start)
- *   ATTACH flags          -> OK, then STDOUT/STDERR..., at the end EXIT
+ *   ATTACH flags          -> OK, then STDOUT/STDERR..., at the end EXIT,
+ *                            and to the OWNER of a workload with --rm REMOVED
+ *                            once its processes, control groups and folder
+ *                            below $HULL_RUN are gone;
  *                            the client may send STDIN, STDIN_EOF, RESIZE
  *   WAIT                  -> (later) EXIT
  *   EXEC json (+3 fds)    -> STARTED (arg = pid; + pty master fd with a tty),
@@ -56,6 +62,7 @@ enum mon_type {
 	MON_STDOUT,
 	MON_STDERR,
 	MON_EXIT, /* arg = exit code (128 + n for signal n), arg2 = MON_EXIT_x */
+	MON_REMOVED,
 };
 
 #define MON_ATTACH_STDIN 1u

@@ -10,9 +10,12 @@
 #include "str.h"
 
 #define BUSY_TIMEOUT_MS 10000
-/* How many pages of log are worth folding in when the process ends. Whoever
- * opens the database first reads the whole log, so it must stay small. */
-#define CHECKPOINT_PAGES 64
+/* How many pages of log are worth folding in. Whoever opens the database first
+ * reads the whole log, so it must stay small; folding it in waits for the disk,
+ * so it is done while there is something else to wait for, and when the process
+ * ends only if that did not happen for long. */
+#define IDLE_PAGES 32
+#define CLOSE_PAGES 256
 
 struct db {
 	sqlite3 *handle;
@@ -138,17 +141,32 @@ int db_open(const char *path, const struct db_schema *more, struct db **ret, str
 	return 0;
 }
 
+static void fold_log(struct db *db, int pages)
+{
+	if (db->wal_pages < pages)
+		return;
+	/* Copied without keeping writers out, then emptied, which is quick: the
+	 * first process to open reads all of the log again, copied or not, and
+	 * would go on at its end. Who reads now is not waited for; the next
+	 * command tries again. */
+	sqlite3_busy_timeout(db->handle, 0);
+	sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+	sqlite3_busy_timeout(db->handle, BUSY_TIMEOUT_MS);
+	db->wal_pages = 0;
+}
+
+void db_idle(struct db *db)
+{
+	fold_log(db, IDLE_PAGES);
+}
+
 void db_close(struct db *db)
 {
 	if (!db)
 		return;
-	if (db->handle && db->wal_pages >= CHECKPOINT_PAGES) {
-		/* Emptied, not only copied: the first process to open reads all of the
-		 * log again, copied or not, and would go on at its end. Who reads now
-		 * is not waited for; the next command tries again. */
-		sqlite3_busy_timeout(db->handle, 0);
-		sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-	}
+	if (db->handle)
+		fold_log(db, CLOSE_PAGES);
 	sqlite3_close_v2(db->handle);
 	free(db);
 }

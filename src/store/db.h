@@ -29,6 +29,9 @@ struct db_stmt;
  * engine's schema, NULL for none (its tables, if any, are then left alone).
  * ERR_UNSUPPORTED when a newer hull has written the file. */
 int db_open(const char *path, const struct db_schema *more, struct db **ret, struct err *err) MUST_CHECK;
+/* The caller is about to wait for something else: upkeep that waits for the disk
+ * is done now, if there is any. */
+void db_idle(struct db *db);
 void db_close(struct db *db); /* NULL is fine */
 static inline void cleanup_db(struct db **db)
 {

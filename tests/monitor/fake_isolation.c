@@ -59,10 +59,10 @@ static int spawn(const struct spec_process *process, const struct isolation_io *
 }
 
 static int fake_start(const struct runtime_spec *spec, const struct isolation_io *io, struct isolation_handle *ret_handle,
-		      int *ret_pidfd, int *ret_pty, struct err *err)
+		      struct isolation_fds *ret, struct err *err)
 {
 	*ret_handle = (struct isolation_handle){ .cgroup = "fake" };
-	return spawn(&spec->process, io, &ret_handle->pid, ret_pidfd, ret_pty, err);
+	return spawn(&spec->process, io, &ret_handle->pid, &ret->pidfd, &ret->pty, err);
 }
 
 static int fake_exec(const struct isolation_handle *handle, const struct runtime_spec *spec, const struct spec_process *process,

@@ -115,6 +115,16 @@ void client_tell_exit(struct monitor *m, uint32_t code, uint32_t flags)
 	}
 }
 
+void client_tell_removed(struct monitor *m)
+{
+	for (size_t i = 0; i < CLIENTS_MAX; i++) {
+		struct client *c = &m->client[i];
+		/* One that is full of output is slow already: it looks for itself. */
+		if (c->source.fd >= 0 && c->attach & MON_ATTACH_OWNER && !c->has_exit_due)
+			(void)!send_now(c, MON_REMOVED, 0, 0, NULL, 0);
+	}
+}
+
 bool client_has_exit_due(const struct monitor *m)
 {
 	for (size_t i = 0; i < CLIENTS_MAX; i++) {

@@ -100,12 +100,13 @@ static void launched(void *ctx, uint32_t events)
 	struct exec_session *e = ctx;
 	struct monitor *m = e->m;
 	struct launch_result res = { 0 };
-	int pidfd = -1;
-	int r = launch_finish(m, &e->launch, &res, &pidfd, &e->pty);
+	struct isolation_fds got;
+	int r = launch_finish(m, &e->launch, &res, &got);
+	e->pty = got.pty;
 	struct client *c = e->client;
 	if (r == 0) {
 		e->pid = res.pid;
-		e->exit = (struct loop_source){ .fd = pidfd, .ready = exited, .ctx = e };
+		e->exit = (struct loop_source){ .fd = got.pidfd, .ready = exited, .ctx = e };
 		r = loop_watch(&m->loop, &e->exit, EPOLLIN);
 		if (r < 0)
 			(void)err_set(&res.err, ERR_SYSTEM, r, "watch the process");

@@ -24,6 +24,10 @@
 #define P_PIDFD 3
 #endif
 
+/* A launcher that was forked ahead gets one byte, with state_dirfd and, without
+ * a terminal, the three of stdio. */
+#define SPARE_FDS 4
+
 /* What the monitor has changed about itself and a workload must not inherit. */
 static void undo_monitor_ways(const struct monitor *m)
 {
@@ -34,6 +38,8 @@ static void undo_monitor_ways(const struct monitor *m)
 	signal(SIGPIPE, SIG_DFL);
 	thread_caps_raise_all();
 	prctl(PR_SET_DUMPABLE, 1);
+	if (!m->has_oom_score)
+		return;
 	int n = snprintf(text, sizeof(text), "%d", m->old_oom_score_adj);
 	CLEANUP_FD int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
 	if (fd >= 0)
@@ -41,7 +47,7 @@ static void undo_monitor_ways(const struct monitor *m)
 }
 
 static int run(struct monitor *m, const struct launch_request *request, bool is_exec, struct launch_result *res,
-	       int *ret_pidfd, int *ret_pty)
+	       struct isolation_fds *ret)
 {
 	CLEANUP_BUF struct buf text = BUF_INIT(CONFIG_MAX_BYTES);
 	CLEANUP_RUNTIME_SPEC struct runtime_spec *spec = NULL;
@@ -53,33 +59,90 @@ static int run(struct monitor *m, const struct launch_request *request, bool is_
 	if (r < 0)
 		return r;
 	if (!is_exec)
-		return m->isolation->start(spec, &io, &res->handle, ret_pidfd, ret_pty, &res->err);
+		return m->isolation->start(spec, &io, &res->handle, ret, &res->err);
 	if (!request->process_json) {
 		strv_free(&spec->process.args);
 		strv_extend(&spec->process.args, request->argv);
 		spec->process.terminal = false;
-		return m->isolation->exec(&m->handle, spec, &spec->process, &io, &res->pid, ret_pidfd, ret_pty, &res->err);
+		return m->isolation->exec(&m->handle, spec, &spec->process, &io, &res->pid, &ret->pidfd, &ret->pty, &res->err);
 	}
 	struct spec_process process = { 0 };
 	r = runtime_spec_parse_process(request->process_json, request->process_len, &process, &res->err);
 	if (r < 0)
 		return r;
-	return m->isolation->exec(&m->handle, spec, &process, &io, &res->pid, ret_pidfd, ret_pty, &res->err);
+	return m->isolation->exec(&m->handle, spec, &process, &io, &res->pid, &ret->pidfd, &ret->pty, &res->err);
 }
 
 static void child(struct monitor *m, const struct launch_request *request, bool is_exec, int sock)
 {
 	struct launch_result res = { 0 };
-	int fds[2] = { -1, -1 };
-	undo_monitor_ways(m);
-	res.r = run(m, request, is_exec, &res, &fds[0], &fds[1]);
+	struct isolation_fds got = ISOLATION_FDS_INIT;
+	int fds[3];
+	size_t n = 0;
+	res.r = run(m, request, is_exec, &res, &got);
 	if (res.r < 0 && !err_is_set(&res.err))
 		(void)err_set(&res.err, ERR_SYSTEM, res.r, "start");
-	(void)!fd_send(sock, &res, sizeof(res), fds, res.r < 0 ? 0 : fds[1] >= 0 ? 2 : 1);
+	if (res.r >= 0)
+		fds[n++] = got.pidfd;
+	if (res.r >= 0 && (res.has_hold = got.hold >= 0))
+		fds[n++] = got.hold;
+	if (res.r >= 0 && (res.has_pty = got.pty >= 0))
+		fds[n++] = got.pty;
+	(void)!fd_send(sock, &res, sizeof(res), fds, n);
 	_exit(0);
 }
 
-int launch_start(struct monitor *m, struct launch *launch, const struct launch_request *request, bool is_exec, struct err *err)
+static void wait_for_order(struct monitor *m, int sock)
+{
+	char order;
+	int fds[SPARE_FDS] = { -1, -1, -1, -1 };
+	size_t n = 0;
+	if (fd_recv(sock, &order, sizeof(order), fds, SPARE_FDS, &n) != (ssize_t)sizeof(order) || n == 0)
+		_exit(0); /* the monitor has gone */
+	m->state_dirfd = fds[0];
+	struct launch_request request = { .stdio = { fds[1], fds[2], fds[3] } };
+	struct err err = ERR_INIT;
+	if (isolation_get(ISOLATION_CONTAINER, &m->isolation, &err) < 0)
+		_exit(1);
+	child(m, &request, false, sock);
+}
+
+void launch_prepare(struct monitor *m)
+{
+	int sv[2];
+	m->spare.sock = -1;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) < 0)
+		return;
+	pid_t pid = fork();
+	if (pid == 0) {
+		close(sv[0]);
+		close(HULL_SOCKET);
+		undo_monitor_ways(m);
+		wait_for_order(m, sv[1]);
+	}
+	close(sv[1]);
+	if (pid < 0)
+		close(sv[0]);
+	else
+		m->spare = (struct spare_launcher){ sv[0], pid };
+}
+
+/* The launcher of @launch is the spare one, if there is one and it lives. */
+static bool use_spare(struct monitor *m, struct launch *launch, const struct launch_request *request)
+{
+	const char order = 0;
+	const int fds[SPARE_FDS] = { m->state_dirfd, request->stdio[0], request->stdio[1], request->stdio[2] };
+	CLEANUP_FD int sock = m->spare.sock;
+	m->spare.sock = -1;
+	if (sock < 0 || fd_send(sock, &order, sizeof(order), fds, request->stdio[0] < 0 ? 1 : SPARE_FDS) < 0)
+		return false;
+	launch->pid = m->spare.pid;
+	launch->source.fd = TAKE_FD(sock);
+	return true;
+}
+
+static int fork_launcher(struct monitor *m, struct launch *launch, const struct launch_request *request, bool is_exec,
+			 struct err *err)
 {
 	int sv[2];
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) < 0)
@@ -93,28 +156,42 @@ int launch_start(struct monitor *m, struct launch *launch, const struct launch_r
 	}
 	if (pid == 0) {
 		close(sv[0]);
+		undo_monitor_ways(m);
 		child(m, request, is_exec, sv[1]);
 	}
 	close(sv[1]);
 	launch->pid = pid;
 	launch->source.fd = sv[0];
+	return 0;
+}
+
+int launch_start(struct monitor *m, struct launch *launch, const struct launch_request *request, bool is_exec, struct err *err)
+{
+	if (is_exec || !use_spare(m, launch, request)) {
+		int r = fork_launcher(m, launch, request, is_exec, err);
+		if (r < 0)
+			return r;
+	}
 	launch->source.events = 0;
 	int r = loop_watch(&m->loop, &launch->source, 1 /* EPOLLIN */);
 	return r < 0 ? err_set(err, ERR_SYSTEM, r, "watch the launcher") : 0;
 }
 
-int launch_finish(struct monitor *m, struct launch *launch, struct launch_result *res, int *ret_pidfd, int *ret_pty)
+int launch_finish(struct monitor *m, struct launch *launch, struct launch_result *res, struct isolation_fds *ret)
 {
-	int fds[2] = { -1, -1 };
-	size_t n = 0;
+	int fds[3] = { -1, -1, -1 };
+	size_t n = 0, i = 0;
 	CLEANUP_FD int sock = loop_remove(&m->loop, &launch->source);
-	ssize_t got = fd_recv(sock, res, sizeof(*res), fds, 2, &n);
+	ssize_t got = fd_recv(sock, res, sizeof(*res), fds, 3, &n);
 	int status;
 	while (waitpid(launch->pid, &status, 0) < 0 && errno == EINTR)
 		continue;
-	*ret_pidfd = n > 0 ? fds[0] : -1;
-	*ret_pty = n > 1 ? fds[1] : -1;
-	if (got != (ssize_t)sizeof(*res) || (res->r == 0 && n == 0)) {
+	bool is_whole = got == (ssize_t)sizeof(*res);
+	*ret = ISOLATION_FDS_INIT;
+	ret->pidfd = n > i ? fds[i++] : -1;
+	ret->hold = is_whole && res->has_hold && n > i ? fds[i++] : -1;
+	ret->pty = is_whole && res->has_pty && n > i ? fds[i++] : -1;
+	if (!is_whole || (res->r == 0 && n == 0)) {
 		*res = (struct launch_result){ 0 };
 		res->r = err_set(&res->err, ERR_SYSTEM, 0, "the launcher died (status %d)", status);
 	}

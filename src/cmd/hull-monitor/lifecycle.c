@@ -148,18 +148,23 @@ static void launched(void *ctx, uint32_t events)
 {
 	struct monitor *m = ctx;
 	struct launch_result res = { 0 };
-	int pidfd = -1, pty = -1;
+	struct isolation_fds got;
 	monitor_late_init(m);
-	int r = launch_finish(m, &m->launch, &res, &pidfd, &pty);
+	int r = launch_finish(m, &m->launch, &res, &got);
 	if (r < 0) {
 		start_failed(m, &res.err);
 		return;
 	}
 	m->handle = res.handle;
-	m->exit = (struct loop_source){ .fd = pidfd, .ready = workload_exited, .ctx = m };
+	m->exit = (struct loop_source){ .fd = got.pidfd, .ready = workload_exited, .ctx = m };
 	r = loop_watch(&m->loop, &m->exit, EPOLLIN);
-	if (r == 0 && pty >= 0)
-		r = adopt_pty(m, pty);
+	/* Only of a workload that is never started again: the next start would meet
+	 * the mounts of the last one. */
+	if (m->conf->auto_remove)
+		m->hold_fd = TAKE_FD(got.hold);
+	cleanup_fd(&got.hold);
+	if (r == 0 && got.pty >= 0)
+		r = adopt_pty(m, got.pty);
 	if (r < 0) {
 		(void)m->isolation->signal(&m->handle, SIGKILL, true, NULL);
 		(void)err_set(&res.err, ERR_SYSTEM, r, "watch the workload");
@@ -390,6 +395,17 @@ static void restart_now(void *ctx)
 	m->loop.is_quitting = true;
 }
 
+/* The owner deletes the record; what the record stands for goes here, at the same
+ * time as the owner removes the files below $HULL_ROOT. */
+static void remove_run(struct monitor *m)
+{
+	char path[128];
+	snprintf(path, sizeof(path), "workloads/%s", m->conf->id);
+	if (m->isolation->destroy(&m->handle, NULL) < 0 || fd_remove_tree_at(m->run_dirfd, path) < 0)
+		return; /* the owner sees that no REMOVED comes */
+	client_tell_removed(m);
+}
+
 static void end_now(void *ctx)
 {
 	struct monitor *m = ctx;
@@ -410,6 +426,8 @@ static void finish(struct monitor *m)
 	bool has_owner = m->had_owner;
 	if (!has_owner)
 		tell_engine(m);
+	else if (m->conf->auto_remove)
+		remove_run(m);
 	if (!client_has_exit_due(m)) {
 		end_now(m);
 		return;

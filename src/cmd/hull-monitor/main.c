@@ -3,6 +3,7 @@
  * descriptor 3 (monitor_proto.h), HULL_ROOT and HULL_RUN in the environment. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,8 +18,6 @@
 #include "memory_trim.h"
 #include "monitor.h"
 #include "str.h"
-
-#define HULL_SOCKET 3
 
 static struct monitor monitor;
 
@@ -49,7 +48,7 @@ static void protect_from_oom(struct monitor *m)
 	text[n > 0 ? strcspn(text, "\n") : 0] = '\0';
 	if (str_parse_i64(text, &old) == 0)
 		m->old_oom_score_adj = (int)old;
-	(void)!pwrite(fd, "-999", 4, 0);
+	m->has_oom_score = pwrite(fd, "-999", 4, 0) == 4;
 }
 
 static void asked_to_end(void *ctx, uint32_t events)
@@ -130,6 +129,17 @@ static void leave_caller(void)
 	sigprocmask(SIG_SETMASK, &set, NULL);
 }
 
+/* hull spawns a monitor before it knows that the workload can be started, so
+ * that both get ready at the same time: until it speaks, nothing is touched.
+ * False: it never will. */
+static bool wait_for_hull(void)
+{
+	struct pollfd p = { .fd = HULL_SOCKET, .events = POLLIN };
+	while (poll(&p, 1, -1) < 0 && errno == EINTR)
+		continue;
+	return p.revents & POLLIN;
+}
+
 static int init(struct monitor *m, const char *id, struct err *err)
 {
 	struct run_state before;
@@ -180,11 +190,14 @@ int main(int argc, char **argv)
 	leave_caller();
 	fd_close_from(HULL_SOCKET + 1);
 	(void)!fd_set_cloexec(HULL_SOCKET, true);
-	m->lock_fd = m->pty = -1;
+	m->lock_fd = m->pty = m->hold_fd = m->dirfd = m->state_dirfd = m->run_dirfd = -1;
 	m->listener.fd = m->signals.fd = m->exit.fd = m->launch.source.fd = m->input.source.fd = -1;
 	m->output.stream[0].source.fd = m->output.stream[1].source.fd = -1;
 	for (size_t i = 0; i < CLIENTS_MAX; i++)
 		m->client[i].source.fd = -1;
+	launch_prepare(m);
+	if (!wait_for_hull())
+		return 0;
 	if (init(m, argv[1], &err) < 0) {
 		(void)!mon_send_error(HULL_SOCKET, &err);
 		return 1;

@@ -32,6 +32,8 @@
 #define NS_PER_S 1000000000ll
 #define NS_PER_MS 1000000ll
 #define EXEC_ID_MAX 72
+/* Where hull's conversation is when it spawns a monitor. */
+#define HULL_SOCKET 3
 
 struct monitor;
 struct exec_session;
@@ -51,6 +53,12 @@ struct client {
 
 struct launch {
 	struct loop_source source; /* socket to the launcher; fd -1: none */
+	pid_t pid;
+};
+
+/* A launcher that was forked before anybody asked for it. */
+struct spare_launcher {
+	int sock; /* -1: none */
 	pid_t pid;
 };
 
@@ -110,6 +118,8 @@ struct monitor {
 	struct run_state state;
 	struct loop_source listener, signals, exit;
 	struct launch launch;
+	struct spare_launcher spare;
+	int hold_fd; /* isolation_fds.hold */
 	struct client client[CLIENTS_MAX];
 	struct exec_session exec[EXECS_MAX];
 	struct output output;
@@ -124,6 +134,7 @@ struct monitor {
 	bool had_owner; /* there is one, and the bookkeeping is its */
 	bool is_finished, has_told_loss;
 	int old_oom_score_adj;
+	bool has_oom_score; /* it has been changed */
 };
 
 /* main.c */
@@ -146,7 +157,9 @@ static inline bool lifecycle_is_up(const struct monitor *m)
 	return m->exit.fd >= 0;
 }
 
-/* launch.c: the answer comes through launch->source; fill source.ready first. */
+/* launch.c. Fork a launcher ahead, for the start. */
+void launch_prepare(struct monitor *m);
+/* The answer comes through launch->source; fill source.ready first. */
 struct launch_request {
 	const char *process_json; /* exec: the process; NULL with argv */
 	size_t process_len;
@@ -157,13 +170,14 @@ struct launch_result {
 	int r;
 	pid_t pid;
 	struct isolation_handle handle;
+	bool has_pty, has_hold; /* with the pidfd, in this order */
 	struct err err;
 };
 int launch_start(struct monitor *m, struct launch *launch, const struct launch_request *request, bool is_exec,
 		 struct err *err) MUST_CHECK;
 /* Reads the answer, reaps the launcher, closes the socket. Negative: see
- * result->err. *ret_pty is -1 without a terminal. */
-int launch_finish(struct monitor *m, struct launch *launch, struct launch_result *result, int *ret_pidfd, int *ret_pty) MUST_CHECK;
+ * result->err. */
+int launch_finish(struct monitor *m, struct launch *launch, struct launch_result *result, struct isolation_fds *ret) MUST_CHECK;
 /* waitid() on a pidfd: the exit code as Docker counts; -1 when it cannot be told. */
 int launch_reap(int pidfd, bool *ret_was_killed);
 
@@ -174,6 +188,8 @@ void client_close(struct client *c);
 void client_listen(struct monitor *m);
 /* Tell EXIT to everybody who wants it. */
 void client_tell_exit(struct monitor *m, uint32_t code, uint32_t flags);
+/* Tell the owner that nothing is left of the run. */
+void client_tell_removed(struct monitor *m);
 /* Send or drop the client; never blocks. */
 void client_send(struct client *c, uint32_t type, uint32_t arg, uint32_t arg2, const void *payload, size_t len);
 void client_send_error(struct client *c, const struct err *err);

@@ -75,9 +75,13 @@ static int run_create(struct cli *cli, const void *opts, int argc, char **argv)
 	return 0;
 }
 
+/* What ends sooner is recorded at its end, start and all. */
+#define SETTLE_MS 20
+
 struct running {
 	struct engine *engine;
 	struct container *c;
+	bool is_recorded;
 };
 
 /* While the workload runs already: nobody waits for this record. */
@@ -85,8 +89,7 @@ static void note_start(void *ctx, int pid)
 {
 	struct running *x = ctx;
 	struct err ignored = ERR_INIT;
-	if (containers_started(x->engine, x->c, &ignored) < 0)
-		return;
+	x->is_recorded = containers_started(x->engine, x->c, &ignored) == 0;
 }
 
 static int run_attached(struct cli *cli, const struct run_opts *o, struct engine *engine, struct container *c)
@@ -96,18 +99,20 @@ static int run_attached(struct cli *cli, const struct run_opts *o, struct engine
 	const struct container_config *config = c->config;
 	if (containers_launch(engine, c, &sock, &err) < 0)
 		return cli_fail(cli, &err);
-	struct running running = { engine, c };
+	struct running running = { .engine = engine, .c = c };
 	uint32_t flags = MON_ATTACH_OWNER | (config->attach_stdin ? MON_ATTACH_STDIN : 0) |
 			 (config->attach_stdout ? MON_ATTACH_STDOUT : 0) | (config->attach_stderr ? MON_ATTACH_STDERR : 0);
 	struct attach_opts attach = {
 		.stdin_fd = config->attach_stdin ? 0 : -1, .stdout_fd = config->attach_stdout ? 1 : -1,
 		.stderr_fd = config->attach_stderr ? 2 : -1, .tty = config->tty, .sig_proxy = o->sig_proxy,
-		.detach_keys = o->detach_keys, .no_stdin = !config->attach_stdin, .on_started = note_start, .ctx = &running,
+		.detach_keys = o->detach_keys, .no_stdin = !config->attach_stdin, .on_started = note_start,
+		.settle_ms = SETTLE_MS, .ctx = &running,
 	};
 	struct attach_result end = { 0 };
 	int r = mon_send(sock, MON_ATTACH, flags, 0, NULL, 0, NULL, 0);
 	if (r == 0)
 		r = mon_send(sock, MON_START, 0, 0, NULL, 0, NULL, 0);
+	db_idle(engine->db);
 	if (r < 0)
 		err_set(&err, ERR_SYSTEM, r, "reach the monitor");
 	else
@@ -120,7 +125,10 @@ static int run_attached(struct cli *cli, const struct run_opts *o, struct engine
 	}
 	if (end.end == ATTACH_DETACHED)
 		return 0;
-	if (containers_finish(engine, c->id, &after) < 0)
+	struct run_end told = { .sock = sock, .started_ns = end.started_ns, .finished_ns = end.ended_ns,
+				.is_start_recorded = running.is_recorded, .exit_code = end.exit_code, .oom_killed = end.oom_killed };
+	bool is_over = r == 0 && end.end == ATTACH_EXITED && !end.will_restart;
+	if ((is_over ? containers_ended(engine, c, &told, &after) : containers_finish(engine, c->id, &after)) < 0)
 		cli_print_error(cli, &after);
 	return r < 0 ? cli_fail(cli, &err) : end.end == ATTACH_LOST ? 137 : end.exit_code;
 }
@@ -134,7 +142,7 @@ static int run_run(struct cli *cli, const void *opts, int argc, char **argv)
 	CLEANUP_CONTAINER struct container *c = NULL;
 	if (run_flags_build(o, true, argc, argv, &config, &err) < 0)
 		return run_flags_is_engines(&err) ? cli_fail(cli, &err) : cli_fail_early(cli, &err);
-	if (engine_open(&engine, &err) < 0 ||
+	if (engine_open_to_run(&engine, &err) < 0 ||
 	    create(cli, engine, o, config, true, &c, &err) < 0)
 		return cli_fail(cli, &err);
 	if (!o->detach)

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "detach_keys.h"
 #include "fd.h"
 #include "monitor_proto.h"
@@ -35,6 +36,8 @@ struct session {
 	int pty;      /* of an exec with a terminal; -1 otherwise */
 	int relay[3]; /* of an exec without */
 	bool input_done, is_over;
+	int64_t settled_at_ms; /* on_started is due; 0: has been called */
+	int pid;
 	struct detach_matcher keys;
 	char input[INPUT_MAX];
 	size_t input_len, input_off;
@@ -158,8 +161,9 @@ static int take_message(struct session *s, struct err *err)
 			s->pty = fds[0];
 		s->result->was_started = true;
 		send_size(s);
-		if (s->opts->on_started)
-			s->opts->on_started(s->opts->ctx, (int)msg.arg);
+		s->result->started_ns = clock_wall_ns();
+		s->pid = (int)msg.arg;
+		s->settled_at_ms = s->opts->on_started ? clock_mono_ms() + s->opts->settle_ms : 0;
 		return 0;
 	case MON_STDOUT:
 		show(s->opts->stdout_fd, s->payload, msg.len);
@@ -169,6 +173,7 @@ static int take_message(struct session *s, struct err *err)
 		return 0;
 	case MON_EXIT:
 		s->result->end = ATTACH_EXITED;
+		s->result->ended_ns = clock_wall_ns();
 		s->result->exit_code = (int)msg.arg;
 		s->result->oom_killed = msg.arg2 & MON_EXIT_OOM;
 		s->result->will_restart = msg.arg2 & MON_EXIT_RESTARTING;
@@ -285,6 +290,19 @@ static void relay_rest(struct session *s)
 		continue;
 }
 
+/* Milliseconds until on_started is due; -1: it is not. Calls it when it is time. */
+static int settle(struct session *s)
+{
+	if (!s->settled_at_ms)
+		return -1;
+	int64_t left = s->settled_at_ms - clock_mono_ms();
+	if (left > 0)
+		return (int)left;
+	s->settled_at_ms = 0;
+	s->opts->on_started(s->opts->ctx, s->pid);
+	return -1;
+}
+
 enum { P_SOCK, P_SIGNAL, P_STDIN, P_TARGET, P_OUT, P_ERR, P_COUNT };
 
 static int turn(struct session *s, struct err *err)
@@ -301,7 +319,7 @@ static int turn(struct session *s, struct err *err)
 		p[P_TARGET] = (struct pollfd){ .fd = input_target(s), .events = POLLOUT };
 	p[P_OUT] = (struct pollfd){ .fd = s->pty >= 0 ? s->pty : s->relay[1], .events = POLLIN };
 	p[P_ERR] = (struct pollfd){ .fd = s->relay[2], .events = POLLIN };
-	if (poll(p, P_COUNT, -1) < 0)
+	if (poll(p, P_COUNT, settle(s)) < 0)
 		return errno == EINTR ? 0 : err_set(err, ERR_SYSTEM, -errno, "wait for the session");
 
 	if (p[P_SIGNAL].revents)
@@ -351,6 +369,8 @@ int attach_session_run(int sock, const struct attach_opts *opts, struct attach_r
 		if (r == -EAGAIN)
 			r = 0;
 	}
+	if (s->settled_at_ms && ret->end == ATTACH_DETACHED)
+		opts->on_started(opts->ctx, s->pid);
 	if (r == 0 && ret->end == ATTACH_EXITED)
 		relay_rest(s);
 	restore(s);

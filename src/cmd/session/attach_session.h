@@ -35,8 +35,10 @@ struct attach_opts {
 	const char *detach_keys;
 	struct exec_io *exec_io; /* for exec; NULL otherwise */
 	bool no_stdin;           /* never read stdin_fd */
-	/* Called once with the pid when STARTED comes (NULL: not wanted). */
+	/* Called once with the pid when the process has run for @settle_ms, or when
+	 * it is left running; not for one that ended before. (NULL: not wanted) */
 	void (*on_started)(void *ctx, int pid);
+	int settle_ms;
 	void *ctx;
 };
 
@@ -52,6 +54,7 @@ struct attach_result {
 	bool oom_killed;
 	bool will_restart; /* the monitor starts it again: nothing to clean up */
 	bool was_started;
+	int64_t started_ns, ended_ns; /* wall clock, when it was told */
 };
 
 /* Blocks. @sock stays the caller's. Negative with @err: the monitor refused or a

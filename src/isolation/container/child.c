@@ -26,6 +26,13 @@ static int wait_for_go(int channel, struct handover *h, struct err *err)
 	return 0;
 }
 
+/* Before what depends on the network's links, and before anything runs. */
+static int wait_for_network(int channel, struct err *err)
+{
+	int r = channel_recv(channel, NULL, 0, NULL, 0, NULL);
+	return r == CHANNEL_NETWORK ? 0 : err_set(err, ERR_SYSTEM, r < 0 ? r : EPIPE, "wait for the network");
+}
+
 static int become_root(const struct runtime_spec *spec, struct err *err)
 {
 	if (!spec->ns[SPEC_NS_USER].wanted)
@@ -78,6 +85,8 @@ static int build(const struct child_args *a, struct err *err)
 		r = mounts_make(a, &h, root, err);
 	if (r == 0)
 		r = devices_make(a->spec, &h, root, err);
+	if (r == 0)
+		r = wait_for_network(a->channel, err);
 	if (r == 0)
 		r = sysctls_apply(a->spec, root, err);
 	if (r == 0)

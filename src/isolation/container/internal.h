@@ -19,6 +19,7 @@
 enum channel_type {
 	CHANNEL_GO = 1, /* to the child: maps written, descriptors follow */
 	CHANNEL_FDS,    /* to the child: up to FD_PASS_MAX descriptors */
+	CHANNEL_NETWORK, /* to the child: its network is there */
 	CHANNEL_PTY,    /* to the launcher: the master of the terminal */
 	CHANNEL_MADE,   /* to the launcher's helper: the pid of the child (launch.c) */
 	CHANNEL_ERROR,  /* to the launcher: a struct err */
@@ -103,7 +104,7 @@ int terminal_set_up(const struct spec_process *process, const struct isolation_i
 
 /* ---- the operations of the contract, by file ---- */
 int container_start(const struct runtime_spec *spec, const struct isolation_io *io, struct isolation_handle *ret_handle,
-		    int *ret_pidfd, int *ret_pty, struct err *err);
+		    struct isolation_fds *ret, struct err *err);
 int container_exec(const struct isolation_handle *handle, const struct runtime_spec *spec,
 		   const struct spec_process *process, const struct isolation_io *io, pid_t *ret_pid, int *ret_pidfd,
 		   int *ret_pty, struct err *err);

@@ -103,7 +103,7 @@ static int set_oom_score(pid_t pid, const struct spec_process *p, struct err *er
 	return 0;
 }
 
-static int prepare_child(const struct runtime_spec *spec, pid_t pid, int channel, struct err *err)
+static int prepare_child(const struct runtime_spec *spec, pid_t pid, int channel, int *ret_hold, struct err *err)
 {
 	CLEANUP(handover_done) struct handover h;
 	CLEANUP_FD int userns = -1;
@@ -124,8 +124,6 @@ static int prepare_child(const struct runtime_spec *spec, pid_t pid, int channel
 		r = set_oom_score(pid, &spec->process, err);
 	if (r == 0)
 		r = handover_open(&h, spec, userns, err);
-	if (r == 0)
-		r = attach_network(spec, pid, err);
 	if (r < 0)
 		return r;
 	r = channel_send(channel, CHANNEL_GO, NULL, 0, NULL, 0);
@@ -133,7 +131,13 @@ static int prepare_child(const struct runtime_spec *spec, pid_t pid, int channel
 		r = channel_send_fds(channel, h.fds, h.n);
 	if (r < 0)
 		return err_set(err, ERR_SYSTEM, r, "hand over to the container");
-	return 0;
+	/* While the child builds its root. */
+	r = attach_network(spec, pid, err);
+	if (r == 0)
+		r = open_namespace(pid, "mnt", ret_hold, err);
+	if (r == 0 && channel_send(channel, CHANNEL_NETWORK, NULL, 0, NULL, 0) < 0)
+		return 0; /* it has ended; launch_wait() reads why */
+	return r;
 }
 
 int launch_wait(int channel, int *ret_pty, struct err *err)
@@ -198,10 +202,15 @@ struct host_side {
 	int channel;
 };
 
-static int bring_up(const struct host_side *host, pid_t pid, int *ret_pty, struct err *err)
+static int bring_up(const struct host_side *host, pid_t pid, int *ret_hold, int *ret_pty, struct err *err)
 {
-	int r = prepare_child(host->spec, pid, host->channel, err);
-	return r == 0 ? launch_wait(host->channel, ret_pty, err) : r;
+	CLEANUP_FD int hold = -1;
+	int r = prepare_child(host->spec, pid, host->channel, &hold, err);
+	if (r == 0)
+		r = launch_wait(host->channel, ret_pty, err);
+	if (r == 0)
+		*ret_hold = TAKE_FD(hold);
+	return r;
 }
 
 /* Whoever joins another container's user namespace loses the host's privileges,
@@ -222,13 +231,13 @@ static pid_t start_helper(const struct host_side *host, int theirs, int *ret_soc
 		return helper;
 	}
 	struct err failed = ERR_INIT;
-	int pty = -1;
+	int pty = -1, hold = -1;
 	pid_t pid = 0;
 	close(theirs);
 	close(own);
 	if (channel_recv(far, &pid, sizeof(pid), NULL, 0, NULL) != CHANNEL_MADE)
 		_exit(1);
-	if (bring_up(host, pid, &pty, &failed) < 0)
+	if (bring_up(host, pid, &hold, &pty, &failed) < 0)
 		_exit(channel_send(far, CHANNEL_ERROR, &failed, sizeof(failed), NULL, 0) < 0);
 	_exit(pty >= 0 && channel_send(far, CHANNEL_PTY, NULL, 0, &pty, 1) < 0);
 }
@@ -246,7 +255,7 @@ static int bring_up_by_helper(pid_t helper, int sock, pid_t pid, int *ret_pty, s
 }
 
 static int launch(const struct runtime_spec *spec, const struct isolation_io *io, struct cgroup_layout *layout,
-		  struct cgroup *cg, struct isolation_handle *handle, int *ret_pidfd, int *ret_pty, struct err *err)
+		  struct cgroup *cg, struct isolation_handle *handle, struct isolation_fds *ret, struct err *err)
 {
 	int pair[2];
 	uint64_t flags = 0;
@@ -293,20 +302,20 @@ static int launch(const struct runtime_spec *spec, const struct isolation_io *io
 		r = err_set(err, ERR_SYSTEM, r, "look at the new process");
 	if (r == 0 && helper) {
 		cleanup_fd(&own);
-		r = bring_up_by_helper(helper, helper_sock, pid, ret_pty, err);
+		r = bring_up_by_helper(helper, helper_sock, pid, &ret->pty, err);
 	} else if (r == 0) {
-		r = bring_up(&host, pid, ret_pty, err);
+		r = bring_up(&host, pid, &ret->hold, &ret->pty, err);
 	}
 	if (r < 0) {
 		undo(spec, layout, pid, pidfd);
 		return r;
 	}
-	*ret_pidfd = TAKE_FD(pidfd);
+	ret->pidfd = TAKE_FD(pidfd);
 	return 0;
 }
 
 int container_start(const struct runtime_spec *spec, const struct isolation_io *io, struct isolation_handle *ret_handle,
-		    int *ret_pidfd, int *ret_pty, struct err *err)
+		    struct isolation_fds *ret, struct err *err)
 {
 	struct cgroup_layout layout = { 0 };
 	CLEANUP_CGROUP struct cgroup cg = CGROUP_INIT;
@@ -323,7 +332,7 @@ int container_start(const struct runtime_spec *spec, const struct isolation_io *
 		return err_set(err, ERR_INVALID, 0, "the control group's path is too long");
 	r = make_cgroup(spec, &layout, &cg, err);
 	if (r == 0)
-		r = launch(spec, io, &layout, &cg, &handle, ret_pidfd, ret_pty, err);
+		r = launch(spec, io, &layout, &cg, &handle, ret, err);
 	else
 		undo(spec, &layout, 0, -1);
 	if (r < 0)

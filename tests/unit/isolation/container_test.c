@@ -103,10 +103,10 @@ static pid_t launch(const struct runtime_spec *s, int out, struct answer *a)
 	CLEANUP_FD int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	pid_t launcher = fork();
 	if (launcher == 0) {
-		int pidfd = -1, pty = -1;
+		struct isolation_fds fds = ISOLATION_FDS_INIT;
 		struct isolation_io io = { null, out, out };
 		memset(a, 0, sizeof(*a));
-		a->r = level->start(s, &io, &a->handle, &pidfd, &pty, &a->err);
+		a->r = level->start(s, &io, &a->handle, &fds, &a->err);
 		_exit(fd_send(pair[1], a, sizeof(*a), NULL, 0) < 0);
 	}
 	close(pair[1]);

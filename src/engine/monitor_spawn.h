@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A hull-monitor process, which does nothing until it is spoken to. */
+#pragma once
+
+#include "engine.h"
+
+/* Spawn one for a container that is about to be created and started, and choose
+ * its id: it gets ready while the database is opened and written. */
+void monitor_spawn_ahead(struct engine *engine);
+/* The conversation with a monitor for container @id: the one that was spawned
+ * ahead if it is the container's, else a new one. */
+int monitor_take(struct engine *engine, const char *id, int *ret_sock, struct err *err) MUST_CHECK;
