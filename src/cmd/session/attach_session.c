@@ -36,6 +36,7 @@ struct session {
 	int pty;      /* of an exec with a terminal; -1 otherwise */
 	int relay[3]; /* of an exec without */
 	bool input_done, is_over;
+	bool eof_due; /* STDIN_EOF did not fit in the socket yet */
 	int64_t settled_at_ms; /* on_started is due; 0: has been called */
 	int pid;
 	struct detach_matcher keys;
@@ -204,7 +205,7 @@ static void end_input(struct session *s)
 	if (is_exec(s))
 		cleanup_fd(&s->relay[0]);
 	else
-		(void)!mon_send(s->sock, MON_STDIN_EOF, 0, 0, NULL, 0, NULL, 0);
+		s->eof_due = mon_send(s->sock, MON_STDIN_EOF, 0, 0, NULL, 0, NULL, 0) == -EAGAIN;
 }
 
 static bool wants_input(const struct session *s)
@@ -307,7 +308,7 @@ enum { P_SOCK, P_SIGNAL, P_STDIN, P_TARGET, P_OUT, P_ERR, P_COUNT };
 
 static int turn(struct session *s, struct err *err)
 {
-	bool waits = s->input_len != 0;
+	bool waits = s->input_len != 0 || s->eof_due;
 	struct pollfd p[P_COUNT];
 	for (int i = 0; i < P_COUNT; i++)
 		p[i] = (struct pollfd){ .fd = -1 };
@@ -331,6 +332,8 @@ static int turn(struct session *s, struct err *err)
 		(void)relay_output(s, &s->relay[2], s->opts->stderr_fd);
 	if (p[P_STDIN].revents && !s->is_over)
 		read_input(s);
+	if (s->eof_due && p[P_SOCK].revents & POLLOUT)
+		end_input(s);
 	if (s->input_len && !s->is_over && ((p[P_SOCK].revents & POLLOUT) || p[P_TARGET].revents || p[P_STDIN].revents))
 		write_input(s);
 	if (p[P_SOCK].revents & (POLLIN | POLLHUP | POLLERR) && !s->is_over)
