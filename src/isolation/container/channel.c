@@ -41,6 +41,14 @@ int channel_recv(int sock, void *data, size_t size, int *fds, size_t max, size_t
 	return (int)tag;
 }
 
+void channel_drain(int sock)
+{
+	char byte;
+	(void)shutdown(sock, SHUT_RD);
+	while (recv(sock, &byte, 1, MSG_DONTWAIT) > 0)
+		continue;
+}
+
 int channel_send_fds(int sock, const int *fds, size_t n)
 {
 	while (n) {

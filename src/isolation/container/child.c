@@ -130,5 +130,6 @@ _Noreturn void child_run(const struct child_args *a)
 	struct err err = ERR_INIT;
 	(void)run(a, &err);
 	(void)!channel_send(a->channel, CHANNEL_ERROR, &err, sizeof(err), NULL, 0);
+	channel_drain(a->channel);
 	_exit(127);
 }

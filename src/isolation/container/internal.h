@@ -28,6 +28,9 @@ int channel_pair(int ret[2], struct err *err) MUST_CHECK;
 int channel_send(int sock, enum channel_type type, const void *data, size_t len, const int *fds, size_t n) MUST_CHECK;
 /* Returns the type, 0 at the end, or a negative errno. */
 int channel_recv(int sock, void *data, size_t size, int *fds, size_t max, size_t *ret_n) MUST_CHECK;
+/* Before the last close: what was not read would turn the peer's next read into
+ * an error, ahead of what it has not read. */
+void channel_drain(int sock);
 /* Any number of descriptors. */
 int channel_send_fds(int sock, const int *fds, size_t n) MUST_CHECK;
 int channel_recv_fds(int sock, int *fds, size_t n) MUST_CHECK;

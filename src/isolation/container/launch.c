@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Starting a container, the launcher's side: what needs the host's privileges. */
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -103,6 +104,12 @@ static int set_oom_score(pid_t pid, const struct spec_process *p, struct err *er
 	return 0;
 }
 
+static bool has_spoken(int channel)
+{
+	struct pollfd p = { .fd = channel, .events = POLLIN };
+	return poll(&p, 1, 0) > 0;
+}
+
 static int prepare_child(const struct runtime_spec *spec, pid_t pid, int channel, int *ret_hold, struct err *err)
 {
 	CLEANUP(handover_done) struct handover h;
@@ -131,12 +138,16 @@ static int prepare_child(const struct runtime_spec *spec, pid_t pid, int channel
 		r = channel_send_fds(channel, h.fds, h.n);
 	if (r < 0)
 		return err_set(err, ERR_SYSTEM, r, "hand over to the container");
-	/* While the child builds its root. */
+	/* While the child builds its root; one that fails at that first has told
+	 * why, and launch_wait() reads it. */
 	r = attach_network(spec, pid, err);
+	if (r < 0 && has_spoken(channel))
+		return 0;
+	struct err ignored = ERR_INIT;
+	if (r == 0 && open_namespace(pid, "mnt", ret_hold, &ignored) < 0)
+		*ret_hold = -1;
 	if (r == 0)
-		r = open_namespace(pid, "mnt", ret_hold, err);
-	if (r == 0 && channel_send(channel, CHANNEL_NETWORK, NULL, 0, NULL, 0) < 0)
-		return 0; /* it has ended; launch_wait() reads why */
+		(void)!channel_send(channel, CHANNEL_NETWORK, NULL, 0, NULL, 0);
 	return r;
 }
 
