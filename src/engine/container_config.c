@@ -312,7 +312,8 @@ static void write_set(struct json_writer *w, const struct strv *sv)
 static void write_field(struct json_writer *w, const struct container_config *c, const struct field *f)
 {
 	const struct strv *sv = AT(c, f->offset, const struct strv);
-	bool said = f->offset2 ? *AT(c, f->offset2, bool) : false;
+	bool is_blkio = f->kind == F_BLKIO || f->kind == F_BLKIO_WEIGHT;
+	bool said = f->offset2 && !is_blkio ? *AT(c, f->offset2, bool) : false;
 	if (is_ours(f) && !*AT(c, f->offset, char *))
 		return;
 	/* Docker leaves these out when they are empty. */

@@ -147,7 +147,8 @@ int flag_parse_throttle(struct config_blkio **list, size_t *n, const char *value
 		r = str_parse_size_bytes(text, &bytes);
 		rate = (uint64_t)bytes;
 	} else {
-		r = str_parse_u64(text, &rate);
+		/* JSON's integers end here. */
+		r = str_parse_u64_max(text, INT64_MAX, &rate);
 	}
 	if (r < 0)
 		return err_set(err, ERR_INVALID, 0,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "flag_parse.h"
@@ -39,12 +40,21 @@ static int split_protocol(char *spec, char protocol[8], struct err *err)
 	return err_set(err, ERR_INVALID, 0, "Invalid proto: %s", name);
 }
 
-static void expose(struct container_config *c, uint64_t port, const char *protocol)
+/* All of @r at once: of 65535 ports each would look through all others. */
+static void expose(struct container_config *c, const struct range *r, const char *protocol)
 {
-	CLEANUP_FREE char *text = str_printf("%u/%s", (unsigned)port, protocol);
+	uint8_t has[65536 / 8] = { 0 };
+	size_t n = c->exposed_ports.n;
 
-	if (!strv_contains(&c->exposed_ports, text))
-		strv_add(&c->exposed_ports, text);
+	for (size_t i = 0; i < n; i++) {
+		char *end;
+		unsigned long port = strtoul(c->exposed_ports.v[i], &end, 10);
+		if (*end == '/' && str_eq(end + 1, protocol) && port < 65536)
+			has[port / 8] |= (uint8_t)(1 << port % 8);
+	}
+	for (uint64_t port = r->first; port <= r->last; port++)
+		if (!(has[port / 8] & 1 << port % 8))
+			strv_printf(&c->exposed_ports, "%u/%s", (unsigned)port, protocol);
 }
 
 int flag_parse_expose(struct container_config *c, const char *value, struct err *err)
@@ -60,8 +70,7 @@ int flag_parse_expose(struct container_config *c, const char *value, struct err 
 		return err_set(err, ERR_INVALID, 0, "invalid port format for --expose: %s", value);
 	if (parse_range(spec, &r) < 0 || !r.first)
 		return err_set(err, ERR_INVALID, 0, "invalid range format for --expose: %s, error: invalid port", value);
-	for (uint64_t port = r.first; port <= r.last; port++)
-		expose(c, port, protocol);
+	expose(c, &r, protocol);
 	return 0;
 }
 
@@ -178,7 +187,7 @@ int flag_parse_publish(struct container_config *c, const char *value, struct err
 			r = str_copy(b->host_ip, sizeof(b->host_ip), ip ? ip : "");
 		if (r < 0)
 			return err_set(err, ERR_INVALID, 0, "Invalid IP address: %s", ip);
-		expose(c, b->container_port, protocol);
 	}
+	expose(c, &container, protocol);
 	return 0;
 }
