@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "store_schema.h"
 #include "str.h"
@@ -67,11 +68,25 @@ static int on_commit(void *ctx, sqlite3 *handle, const char *name, int pages)
 	return SQLITE_OK;
 }
 
+/* The busy handler is not asked while the journal's mode changes: several hulls
+ * that are each the first to open the file wait for each other here. */
+static int set_wal(struct db *db, struct err *err)
+{
+	const struct timespec pause = { 0, 5000000 };
+	for (unsigned waited_ms = 0;; waited_ms += 5) {
+		*err = ERR_INIT;
+		int r = db_exec(db, "PRAGMA journal_mode=WAL", err);
+		if (r != -EBUSY || waited_ms > BUSY_TIMEOUT_MS)
+			return r;
+		nanosleep(&pause, NULL);
+	}
+}
+
 static int schema_upgrade(struct db *db, const struct db_schema *more, struct err *err)
 {
 	const struct db_schema *lists[] = { &store_schema, more };
 	/* Cannot be changed inside a transaction, and is kept in the file. */
-	int r = db_exec(db, "PRAGMA journal_mode=WAL", err);
+	int r = set_wal(db, err);
 	if (r < 0)
 		return r;
 	CLEANUP_DB_TX struct db_tx tx = { 0 };

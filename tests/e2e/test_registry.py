@@ -1,0 +1,242 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Pulling from and pushing to Debian's docker-registry, and exchange with skopeo."""
+import json
+import os
+import subprocess
+import unittest
+
+from lib.hull import Hull, HullTest, busybox_tar, main, need_program
+from lib.registry import (DOCKER_LIST, INDEX, DockerRegistry, Image, Server, index_of, make_tar, sha)
+
+
+def layers(n=3):
+    return [make_tar({f"file{i}": os.urandom(1000) + bytes(100000 * i)}) for i in range(n)]
+
+
+class Registry(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.registry = DockerRegistry()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.registry.close()
+
+    def setUp(self):
+        self.hull = Hull()
+        self.addCleanup(self.hull.remove)
+
+    def skopeo(self, *args):
+        program = need_program("skopeo")
+        done = subprocess.run([program, *args], capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout
+
+    def upload(self, image, name):
+        """By way of hull: load an archive, push it."""
+        files = {f"{i}.tar": layer for i, layer in enumerate(image.layers)}
+        reference = f"{self.registry.host}/{name}"
+        manifest = [{"Config": "c.json", "RepoTags": [reference], "Layers": list(files)}]
+        archive = make_tar({**files, "c.json": image.config, "manifest.json": json.dumps(manifest).encode()})
+        other = Hull()
+        self.addCleanup(other.remove)
+        other("load", input=archive)
+        other("push", reference)
+        return reference
+
+    def id_of(self, name):
+        return json.loads(self.hull.out("image", "inspect", name))[0]["Id"]
+
+    def stored(self, folder="ingest"):
+        return sorted(path.name for path in (self.hull.root / folder).iterdir())
+
+    def test_lines_of_a_pull(self):
+        image = Image(layers(2))
+        name = self.upload(image, "lines:1")
+        out = self.hull.out("pull", name).splitlines()
+        self.assertEqual(out[0], "1: Pulling from lines")
+        self.assertEqual(sum(line.endswith(": Pull complete") for line in out), 2)
+        self.assertRegex(out[-3], "^Digest: sha256:[0-9a-f]{64}$")
+        self.assertEqual(out[-2:], [f"Status: Downloaded newer image for {name}", name])
+        out = self.hull.out("pull", name).splitlines()
+        self.assertEqual(sum(line.endswith(": Already exists") for line in out), 2)
+        self.assertEqual(out[-2], f"Status: Image is up to date for {name}")
+        self.assertEqual(self.hull.out("pull", "-q", name), name)
+        self.assertEqual(self.id_of(name), image.id)
+        self.assertEqual(self.stored(), [])
+
+    def test_default_tag(self):
+        self.upload(Image(layers(1)), "plain:latest")
+        out = self.hull.out("pull", f"{self.registry.host}/plain").splitlines()
+        self.assertEqual(out[:2], ["Using default tag: latest", "latest: Pulling from plain"])
+
+    def test_push_then_pull_keeps_digests(self):
+        name = self.upload(Image(layers(3)), "again:1")
+        self.hull("pull", name)
+        digests = json.loads(self.hull.out("image", "inspect", name))[0]["RepoDigests"]
+        copy = f"{self.registry.host}/deep/er/copy:2"
+        self.hull("tag", name, copy)
+        out = self.hull.out("push", copy).splitlines()
+        self.assertEqual(out[0], f"The push refers to repository [{copy.rsplit(':', 1)[0]}]")
+        self.assertEqual(sum("Mounted from again" in line for line in out), 3)
+        self.assertRegex(out[-1], "^2: digest: sha256:[0-9a-f]{64} size: [0-9]+$")
+        self.assertEqual(out[-1].split()[2], digests[0].split("@")[1])
+        self.assertEqual(sum("Layer already exists" in line for line in self.hull.out("push", copy).splitlines()), 3)
+        before = self.id_of(copy)
+        self.hull("rmi", "-f", before)
+        self.assertEqual(self.stored("layers") + self.stored("blobs/sha256"), [])
+        self.hull("pull", copy)
+        self.assertEqual(self.id_of(copy), before)
+
+    def test_pull_by_digest(self):
+        name = self.upload(Image(layers(1)), "bydigest:1")
+        digest = self.hull.out("pull", name).splitlines()[-3].split()[1]
+        self.hull("rmi", "-f", self.id_of(name))
+        whole = f"{self.registry.host}/bydigest@{digest}"
+        out = self.hull.out("pull", whole).splitlines()
+        self.assertEqual(out[0], f"{digest}: Pulling from bydigest")
+        self.assertEqual(out[-1], whole)
+        self.assertIn(whole, json.loads(self.hull.out("image", "inspect", whole))[0]["RepoDigests"])
+
+    def test_skopeo_reads_what_hull_pushes(self):
+        image = Image(layers(2), ["", "+zstd"])
+        name = self.upload(image, "forskopeo:1")
+        found = json.loads(self.skopeo("inspect", "--tls-verify=false", f"docker://{name}"))
+        self.assertEqual(len(found["Layers"]), 2)
+        config = json.loads(self.skopeo("inspect", "--config", "--tls-verify=false", f"docker://{name}"))
+        self.assertEqual(config["rootfs"]["diff_ids"], [sha(tar) for tar in image.tars])
+
+    def test_hull_pulls_what_skopeo_copies(self):
+        image = Image(layers(3))
+        name = self.upload(image, "source:1")
+        for kind in ("oci", "v2s2"):
+            copy = f"{self.registry.host}/{kind}:1"
+            self.skopeo("copy", "-q", "--format", kind, "--src-tls-verify=false", "--dest-tls-verify=false",
+                        f"docker://{name}", f"docker://{copy}")
+            self.hull("pull", copy)
+            inspected = json.loads(self.hull.out("image", "inspect", copy))[0]
+            self.assertEqual(inspected["RootFS"]["Layers"], [sha(tar) for tar in image.tars])
+
+    def test_unknown_names(self):
+        done = self.hull("pull", f"{self.registry.host}/nosuch:1", code=1)
+        self.assertIn(f"manifest for {self.registry.host}/nosuch:1 not found", done.err)
+        self.assertIn("try:", done.err)
+        done = self.hull("push", f"{self.registry.host}/nosuch:1", code=1)
+        self.assertIn("An image does not exist locally with the tag", done.err)
+        self.assertIn("invalid reference format", self.hull("pull", "bad//name", code=1).err)
+        done = self.hull("pull", "127.0.0.1:1/x", code=1)
+        self.assertIn("connection refused", done.err)
+
+    def test_two_at_once(self):
+        name = self.upload(Image([make_tar({"a": os.urandom(5 << 20)}), make_tar({"b": os.urandom(3 << 20)})]), "both:1")
+        started = [self.hull.start("pull", name) for _ in range(3)]
+        for process in started:
+            out, err = process.communicate(timeout=60)
+            self.assertEqual(process.returncode, 0, (out, err))
+        self.assertEqual(len(self.stored("layers")), 2)
+        self.assertEqual(len(self.stored("blobs/sha256")), 2)
+        self.assertEqual(self.stored(), [])
+
+
+class Kinds(unittest.TestCase):
+    """What docker-registry or skopeo of Debian 12 do not make: from a server of our own."""
+
+    def setUp(self):
+        self.server = Server()
+        self.addCleanup(self.server.close)
+        self.hull = Hull()
+        self.addCleanup(self.hull.remove)
+
+    def inspect(self, name):
+        return json.loads(self.hull.out("image", "inspect", name))[0]
+
+    def test_compressions(self):
+        for docker in (False, True):
+            image = Image(layers(3), ["", "+gzip", "+zstd"], docker=docker)
+            name = self.server.add("mixed", image, "docker" if docker else "oci")
+            self.hull("pull", name)
+            self.assertEqual(self.inspect(name)["Id"], image.id)
+            self.hull("rmi", "-f", image.id)
+
+    def test_platforms(self):
+        images = [Image(layers(1), architecture=a, variant=v) for a, v in
+                  (("s390x", None), ("arm64", "v8"), ("amd64", None), ("arm", "v7"))]
+        for image in images:
+            self.server.add("multi", image, "x")
+        for docker in (False, True):
+            name = self.server.put("multi", index_of(images, docker), DOCKER_LIST if docker else INDEX)
+            for platform, wanted in (("linux/amd64", 2), ("linux/arm64", 1), ("linux/arm64/v8", 1), ("linux/s390x", 0),
+                                     ("linux/arm/v7", 3)):
+                self.hull("pull", "--platform", platform, name)
+                self.assertEqual(self.inspect(name)["Id"], images[wanted].id, platform)
+            self.hull("pull", name)
+            self.assertEqual(self.inspect(name)["Id"], images[2].id)
+            self.assertEqual(self.inspect(name)["RepoDigests"], [f"{name.rsplit(':', 1)[0]}@{sha(index_of(images, docker))}"])
+            self.hull("rmi", "-f", *{image.id for image in images}, code=None)
+        done = self.hull("pull", "--platform", "linux/mips", name, code=1)
+        self.assertIn("no matching manifest for linux/mips", done.err)
+        self.assertIn("linux/arm64/v8", done.err)
+
+    def test_layers_twice_and_empty(self):
+        tar = layers(1)[0]
+        image = Image([tar, make_tar({}), tar])
+        name = self.server.add("twice", image)
+        self.hull("pull", name)
+        self.assertEqual(len(self.inspect(name)["RootFS"]["Layers"]), 3)
+        self.assertEqual(len(self.server.requests(sha(image.layers[0]))), 1)
+
+    def test_shared_layers_are_fetched_once(self):
+        base, one, two = layers(3)
+        first, second = Image([base, one]), Image([base, two])
+        self.hull("pull", self.server.add("a", first))
+        out = self.hull.out("pull", self.server.add("b", second))
+        self.assertIn("Already exists", out)
+        self.assertEqual(len(self.server.requests(sha(first.layers[0]))), 1)
+
+
+class Runs(HullTest):
+    images = False
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.server = Server()
+        cls.image = Image([busybox_tar()])
+        cls.name = cls.server.add("busy", cls.image)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.close()
+        super().tearDownClass()
+
+    def test_run_pulls_what_is_missing(self):
+        self.hull("rmi", "-f", self.image.id, code=None)
+        done = self.hull("run", "--rm", "--network", "none", self.name, "echo", "hello")
+        self.assertEqual(done.out, "hello\n")
+        self.assertTrue(done.err.startswith(f"Unable to find image '{self.name}' locally\n"), done.err)
+        self.assertIn("Status: Downloaded newer image", done.err)
+        done = self.hull("run", "--rm", "--network", "none", self.name, "echo", "again")
+        self.assertEqual((done.out, done.err), ("again\n", ""))
+        self.hull("rmi", "-f", self.image.id)
+        done = self.hull("create", "-q", "--pull", "missing", self.name)
+        self.assertEqual(done.err, f"Unable to find image '{self.name}' locally\n")
+
+    def test_never_and_always(self):
+        done = self.hull("run", "--rm", "--pull", "never", f"{self.server.host}/busy:other", code=125)
+        self.assertIn("No such image: ", done.err)
+        self.assertNotIn("Unable", done.err)
+        done = self.hull("run", "--rm", "--network", "none", "--pull", "always", self.name, "true")
+        self.assertIn("Pulling from busy", done.err)
+        done = self.hull("run", "--rm", "--pull", "sometimes", self.name, code=125)
+        self.assertIn("invalid pull option", done.err)
+
+    def test_what_cannot_be_pulled_is_125(self):
+        done = self.hull("run", "--rm", f"{self.server.host}/nosuch", code=125)
+        self.assertIn("not found", done.err)
+        done = self.hull("run", "--rm", "--platform", "linux/mips", self.name, code=125)
+        self.assertIn("linux/mips", done.err)
+
+
+if __name__ == "__main__":
+    main()
