@@ -13,6 +13,9 @@ static int64_t from_environment(const char *variable)
 
 int registry_access(const char *name, struct fetch_options *ret, struct err *err)
 {
+	const char *mirrors = getenv("HULL_REGISTRY_MIRRORS");
 	*ret = (struct fetch_options){ .stall_ms = from_environment("HULL_REGISTRY_STALL_MS") };
+	if (mirrors)
+		strv_split(&ret->mirrors, mirrors, ' ');
 	return 0;
 }

@@ -19,7 +19,7 @@
 #include "platform.h"
 #include "registry.h"
 
-#define PARALLEL 4
+#define PARALLEL 3
 #define PARALLEL_MAX 16
 #define INDEX_DEPTH_MAX 3
 #define PIPE_BYTES (1 << 20)
@@ -335,7 +335,7 @@ static int on_converted(struct pull *p, struct layer *l, struct err *err)
 			return x;
 	}
 	bool is_fetch = l->fetch_r < 0 && !l->is_unread;
-	if (!is_fetch) {
+	if (!is_fetch || l->fetch_err.kind == ERR_INVALID) {
 		/* Bytes that were wrong are no head start. */
 		(void)!unlinkat(p->ingest.dir_fd, l->job.out.blob_file, 0);
 		partial_drop(p->store, l->descriptor->digest);
@@ -477,6 +477,18 @@ static int pull_once(struct store *store, const struct image_pull *in, const str
 	return 0;
 }
 
+/* An error that explains itself badly. */
+static void add_advice(const struct reference *ref, struct err *err)
+{
+	CLEANUP_FREE char *name = familiar(ref);
+	if (*err->hint)
+		return;
+	if (err->kind == ERR_INVALID && !*err->why)
+		err_why(err, "what %s has there is damaged, or not what it claims to be", ref->registry);
+	else if ((err->kind == ERR_SYSTEM || err->kind == ERR_TIMEOUT) && err->errnum != -ENOSPC)
+		err_hint(err, "hull pull %s   again: what has come so far is kept", name);
+}
+
 int image_pull(struct store *store, const struct image_pull *pull, const struct image_progress *progress,
 	       struct image_pulled *ret, struct err *err)
 {
@@ -487,5 +499,7 @@ int image_pull(struct store *store, const struct image_pull *pull, const struct 
 		*err = ERR_INIT;
 		r = pull_once(store, pull, progress, ret, err);
 	}
+	if (r < 0 && r != -EINTR)
+		add_advice(pull->reference, err);
 	return r;
 }

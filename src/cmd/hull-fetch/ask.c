@@ -174,10 +174,8 @@ int ask(struct session *s, struct endpoint *e, CURL *curl, struct ask *a, struct
 		if (is_redirect(res->status)) {
 			char *next = NULL;
 			if (++redirects > REDIRECTS_MAX) {
-				r = err_set(&f->err, ERR_SYSTEM, -ELOOP, "%s redirects more than %d times", e->address.host,
-					    REDIRECTS_MAX);
-				f->err.errnum = r;
-				return r;
+				return err_set(&f->err, ERR_SYSTEM, 0, "%s redirects more than %d times", e->address.host,
+					       REDIRECTS_MAX);
 			}
 			if ((r = follow(s, e, url, res->location, &next, &f->err)) < 0)
 				return r;

@@ -56,9 +56,8 @@ static int on_document(void *ctx, const char *data, size_t len, struct err *err)
 
 static int wrong_digest(const char *what, const char *wanted, const char *got, struct failure *f)
 {
-	int r = err_set(&f->err, ERR_INVALID, -EBADMSG, "%s is not what was asked for", what);
+	int r = err_set(&f->err, ERR_INVALID, 0, "%s is not what was asked for", what);
 	err_why(&f->err, "expected %s, got %s", wanted, got);
-	f->err.errnum = r;
 	return r;
 }
 
@@ -222,9 +221,8 @@ static int try_blob(void *ctx, struct endpoint *e, struct failure *f)
 			return r;
 	}
 	if (b->done < q->size) {
-		r = err_set(&f->err, ERR_SYSTEM, -EIO, "the registry ended a blob after %lld of %lld bytes", (long long)b->done,
+		r = err_set(&f->err, ERR_SYSTEM, 0, "the registry ended a blob after %lld of %lld bytes", (long long)b->done,
 			    (long long)q->size);
-		f->err.errnum = r;
 		f->is_transient = true;
 		return r;
 	}

@@ -166,6 +166,7 @@ static void report(void *ctx, const struct image_event *e)
 		redraw(s, line, text);
 	} else if (!str_eq(s->last.v[line], e->status)) {
 		fprintf(s->out, "%s: %s\n", e->id, e->status);
+		fflush(s->out);
 		free(s->last.v[line]);
 		s->last.v[line] = str_dup(e->status);
 	}

@@ -237,6 +237,23 @@ class _TapResult(unittest.TestResult):
 
     addError = addFailure = _problem
 
+    def addSubTest(self, test, subtest, err):
+        """A part of a test that failed: told at once, counted once at the end."""
+        if err is not None:
+            self.failed = self.sub_failed = True
+            print(f"# {subtest}")
+            for line in "".join(traceback.format_exception(*err)).splitlines():
+                print(f"# {line}")
+
+    def startTest(self, test):
+        super().startTest(test)
+        self.sub_failed = False
+
+    def stopTest(self, test):
+        super().stopTest(test)
+        if self.sub_failed:
+            self._line(False, test)
+
     def addSkip(self, test, reason):
         if MUST_RUN:
             self.failed = True
