@@ -82,7 +82,9 @@ struct isolation {
 	 * (or failed: then nothing is left behind and @err has Docker's words,
 	 * with errnum -ENOENT for a missing command and -EACCES/-EPERM/-ENOEXEC
 	 * for one that cannot be executed). The new process is a child of the
-	 * calling process and gets SIGKILL if that dies. */
+	 * calling process and gets SIGKILL if that dies. A process that was made and
+	 * failed is the parent's to reap: then ret->pidfd is set with the error
+	 * (else -1). Until that is done the workload's PID 1 cannot end. */
 	int (*start)(const struct runtime_spec *spec, const struct isolation_io *io,
 		     struct isolation_handle *ret_handle, struct isolation_fds *ret, struct err *err);
 

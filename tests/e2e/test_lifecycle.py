@@ -80,6 +80,13 @@ class Lifecycle(HullTest):
         self.assertEqual(self.status("free"), "running")
         self.assertRegex(self.hull.out("ps", "--format", "{{.Names}}"), "^free$")
 
+    def test_failed_exec_does_not_keep_the_container_from_ending(self):
+        self.sleeper("ends")
+        self.hull("exec", "ends", "no-such-command", code=127)
+        self.hull("exec", "ends", "/etc/passwd", code=126)
+        self.hull("stop", "-t", "0", "ends", timeout=20)
+        self.assertEqual(self.status("ends"), "exited")
+
     def test_id_prefix(self):
         id = self.sleeper("xx")
         self.assertEqual(self.hull.out("inspect", "-f", "{{.Id}}", id[:6]), id)

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "buf.h"
@@ -82,7 +83,7 @@ static void child(struct monitor *m, const struct launch_request *request, bool 
 	res.r = run(m, request, is_exec, &res, &got);
 	if (res.r < 0 && !err_is_set(&res.err))
 		(void)err_set(&res.err, ERR_SYSTEM, res.r, "start");
-	if (res.r >= 0)
+	if (got.pidfd >= 0)
 		fds[n++] = got.pidfd;
 	if (res.r >= 0 && (res.has_hold = got.hold >= 0))
 		fds[n++] = got.hold;
@@ -187,6 +188,14 @@ int launch_finish(struct monitor *m, struct launch *launch, struct launch_result
 	while (waitpid(launch->pid, &status, 0) < 0 && errno == EINTR)
 		continue;
 	bool is_whole = got == (ssize_t)sizeof(*res);
+	if (is_whole && res->r < 0 && n > 0) {
+		/* What failed on its way is our child. */
+		bool was_killed;
+		(void)!syscall(SYS_pidfd_send_signal, fds[0], SIGKILL, NULL, 0);
+		(void)launch_reap(fds[0], &was_killed);
+		cleanup_fd(&fds[0]);
+		n = 0;
+	}
 	*ret = ISOLATION_FDS_INIT;
 	ret->pidfd = n > i ? fds[i++] : -1;
 	ret->hold = is_whole && res->has_hold && n > i ? fds[i++] : -1;

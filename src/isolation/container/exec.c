@@ -119,6 +119,7 @@ int container_exec(const struct isolation_handle *handle, const struct runtime_s
 	CLEANUP_FD int own = -1, theirs = -1, pidfd = -1, cgroup_ns = -1;
 	struct become_args b = { .process = process };
 
+	*ret_pidfd = -1;
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	int r = filter_read(spec->seccomp_bpf_path, &filter, &b.filter_len, err);
 	b.filter = filter;
@@ -141,10 +142,7 @@ int container_exec(const struct isolation_handle *handle, const struct runtime_s
 		_exit(127);
 	}
 	cleanup_fd(&theirs);
-	r = launch_wait(own, ret_pty, err);
-	if (r < 0)
-		return r;
 	*ret_pid = pid;
 	*ret_pidfd = TAKE_FD(pidfd);
-	return 0;
+	return launch_wait(own, ret_pty, err);
 }

@@ -308,6 +308,7 @@ static int launch(const struct runtime_spec *spec, const struct isolation_io *io
 	}
 	cleanup_fd(&theirs);
 	handle->pid = pid;
+	ret->pidfd = TAKE_FD(pidfd);
 	r = process_start_ticks(pid, &handle->pid_start_ticks);
 	if (r < 0)
 		r = err_set(err, ERR_SYSTEM, r, "look at the new process");
@@ -317,12 +318,9 @@ static int launch(const struct runtime_spec *spec, const struct isolation_io *io
 	} else if (r == 0) {
 		r = bring_up(&host, pid, &ret->hold, &ret->pty, err);
 	}
-	if (r < 0) {
-		undo(spec, layout, pid, pidfd);
-		return r;
-	}
-	ret->pidfd = TAKE_FD(pidfd);
-	return 0;
+	if (r < 0)
+		undo(spec, layout, pid, ret->pidfd);
+	return r;
 }
 
 int container_start(const struct runtime_spec *spec, const struct isolation_io *io, struct isolation_handle *ret_handle,
@@ -332,6 +330,7 @@ int container_start(const struct runtime_spec *spec, const struct isolation_io *
 	CLEANUP_CGROUP struct cgroup cg = CGROUP_INIT;
 	struct isolation_handle handle = { 0 };
 
+	ret->pidfd = -1;
 	/* Nobody inside may look into a process that is on its way there. */
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	int r = cgroup_detect(&layout);
