@@ -10,6 +10,7 @@
 #include "log_options.h"
 #include "random.h"
 #include "spec_builder.h"
+#include "volume_mounts.h"
 
 /* Docker's command column: the words in a row. */
 static char *command_text(const struct container_config *config, const struct image_config *image)
@@ -138,6 +139,16 @@ static int freeze_config(struct container *c, const struct container_config *con
 	return 0;
 }
 
+/* What a start would make, so that a created container's volumes can be looked
+ * into. */
+static int make_volumes(struct engine *engine, struct container *c, const struct image *image, const struct volume_plan *plan,
+			struct err *err)
+{
+	CLEANUP_STRV struct strv layers = { 0 };
+	int r = layers_ensure_mounted(engine->store, &image->config->diffids, &layers, err);
+	return r < 0 ? r : volumes_prepare(engine, c, &layers, plan, err);
+}
+
 int containers_create(struct engine *engine, const struct container_config *config, const char *name, bool start,
 		     struct container **ret, struct strv *warnings, struct err *err)
 {
@@ -170,7 +181,9 @@ int containers_create(struct engine *engine, const struct container_config *conf
 	c->auto_remove = config->auto_remove;
 	c->userns_slot = -1;
 
+	CLEANUP_VOLUME_PLAN struct volume_plan volumes = { 0 };
 	CLEANUP_DB_TX struct db_tx tx = { 0 };
+	bool has_volumes = volumes_wanted(config, image->config);
 	char chosen[256];
 	r = db_tx_begin(engine->db, &tx, err);
 	if (r == 0)
@@ -182,6 +195,8 @@ int containers_create(struct engine *engine, const struct container_config *conf
 		r = choose_slot(engine, &c->userns_slot, err);
 	if (r >= 0)
 		r = insert_row(engine, c, start, err);
+	if (r >= 0 && has_volumes)
+		r = volumes_plan(engine, c, image->config, VOLUMES_RECORD, &volumes, err);
 	if (r >= 0)
 		r = event_record_container(engine, c, "create", NULL, err);
 	if (r >= 0)
@@ -189,11 +204,16 @@ int containers_create(struct engine *engine, const struct container_config *conf
 	if (r < 0)
 		return r;
 	r = FAULT("create.row");
+	if (r < 0)
+		err_set(err, ERR_SYSTEM, r, "fault");
+	if (r == 0 && has_volumes && !start)
+		r = make_volumes(engine, c, image, &volumes, err);
 	if (r < 0) {
 		struct err ignored = ERR_INIT;
+		c->auto_remove = true;
 		if (containers_undo(engine, c->id, &ignored) < 0)
-			return err_set(err, ERR_SYSTEM, r, "fault");
-		return err_set(err, ERR_SYSTEM, r, "fault");
+			return r; /* recovery does it */
+		return r;
 	}
 	*ret = TAKE_PTR(c);
 	return 0;

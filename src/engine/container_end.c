@@ -17,7 +17,7 @@
 #include "image_users.h"
 #include "monitor_proto.h"
 #include "networks.h"
-#include "volumes.h"
+#include "volume_mounts.h"
 
 /* The monitor kills what does not end by itself, which takes at most so long. */
 #define REMOVED_TIMEOUT_MS 15000
@@ -35,6 +35,8 @@ static int release_run(struct engine *engine, const struct container *c, struct 
 		r = networks_release(engine, c->id, err);
 	if (r == 0)
 		r = db_run(engine->db, err, "DELETE FROM ports WHERE container = ?", "s", c->id);
+	if (r >= 0 && c->row_status == ROW_STARTED)
+		r = volumes_unused(engine, c->id, err);
 	return r < 0 ? r : 0;
 }
 
@@ -119,6 +121,8 @@ static int remove_row(struct engine *engine, struct container *c, bool volumes, 
 		r = event_record_container(engine, c, "destroy", NULL, err);
 	if (r >= 0)
 		r = db_tx_commit(&tx, err);
+	if (r >= 0)
+		r = volumes_sweep(engine, err);
 	if (r < 0)
 		return r;
 	struct image_users users = engine_image_users(engine);
@@ -300,6 +304,8 @@ int engine_recover(struct engine *engine, struct err *err)
 			r = remove_everything(engine, c, c->auto_remove, err);
 		}
 	}
+	if (r >= 0)
+		r = volumes_sweep(engine, err);
 	return r < 0 ? r : events_drain(engine, err);
 }
 

@@ -5,7 +5,7 @@
 #include "image_store.h"
 #include "network_view.h"
 #include "spec_builder.h"
-
+#include "volume_mounts.h"
 
 static void write_time(struct json_writer *w, const char *key, int64_t ns)
 {
@@ -55,6 +55,21 @@ static int write_command(struct engine *engine, const struct container *c, struc
 	return 0;
 }
 
+static int write_mounts(struct engine *engine, struct container *c, struct json_writer *w, struct err *err)
+{
+	CLEANUP_IMAGE struct image *image = NULL;
+	CLEANUP_VOLUME_PLAN struct volume_plan plan = { 0 };
+	struct err ignored = ERR_INIT;
+	int r = image_load(engine->store, c->image_id, &image, err);
+	if (r < 0)
+		return r;
+	/* What it borrows from may be gone: the rest is told. */
+	if (volumes_wanted(c->config, image->config) && volumes_plan(engine, c, image->config, VOLUMES_LOOK, &plan, &ignored) < 0)
+		ignored = ERR_INIT;
+	volumes_write(&plan, w);
+	return 0;
+}
+
 int containers_inspect(struct engine *engine, struct container *c, bool size, struct json_writer *w, struct err *err)
 {
 	int r = container_load_config(c, err);
@@ -85,8 +100,9 @@ int containers_inspect(struct engine *engine, struct container *c, bool size, st
 	jw_key(w, "HostConfig");
 	container_config_write_host_config(c->config, w);
 	jw_key(w, "Mounts");
-	jw_array(w);
-	jw_array_end(w);
+	r = write_mounts(engine, c, w, err);
+	if (r < 0)
+		return r;
 	jw_key(w, "Config");
 	container_config_write_config(c->config, w);
 	r = network_settings_write(engine, c, w, err);

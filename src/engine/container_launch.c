@@ -22,13 +22,14 @@
 #include "seccomp_filter.h"
 #include "signal_names.h"
 #include "spec_builder.h"
-#include "volumes.h"
+#include "volume_mounts.h"
 
 struct launch {
 	struct engine *engine;
 	struct container *c;
 	struct image *image;
 	struct strv layers;
+	struct volume_plan volumes;
 	struct spec_mount *mounts;
 	size_t mounts_n;
 	char *workload;
@@ -40,6 +41,7 @@ static void launch_done(struct launch *l)
 {
 	image_free(l->image);
 	strv_free(&l->layers);
+	volume_plan_done(&l->volumes);
 	spec_mounts_free(l->mounts, l->mounts_n);
 	free(l->workload);
 	cleanup_fd(&l->workload_fd);
@@ -264,13 +266,13 @@ static int prepare(struct launch *l, struct err *err)
 	/* One transaction, and none when there is nothing to reserve. */
 	CLEANUP_DB_TX struct db_tx tx = { 0 };
 	const struct container_config *config = c->config;
-	bool has_volumes = config->binds.n || config->mounts_n || config->volumes_from.n || config->volumes.n ||
-			   l->image->config->volumes.n;
+	bool has_volumes = volumes_wanted(config, l->image->config);
 	bool has_network = !str_eq(config->network_mode, "none") && !str_eq(config->network_mode, "host");
 	if (r == 0 && (has_volumes || has_network))
 		r = db_tx_begin(l->engine->db, &tx, err);
 	if (r == 0 && has_volumes)
-		r = volumes_resolve(l->engine, c, l->image->config, &l->mounts, &l->mounts_n, err);
+		r = volumes_plan(l->engine, c, l->image->config, VOLUMES_USE, &l->volumes, err);
+	volumes_to_spec(&l->volumes, &l->mounts, &l->mounts_n);
 	if (r >= 0)
 		r = build_spec(l, err);
 	if (r >= 0)
@@ -279,6 +281,10 @@ static int prepare(struct launch *l, struct err *err)
 		r = db_tx_commit(&tx, err);
 	if (r >= 0)
 		r = FAULT("start.reserved");
+	if (r >= 0 && has_volumes)
+		r = volumes_prepare(l->engine, c, &l->layers, &l->volumes, err);
+	if (r >= 0 && has_volumes)
+		r = volumes_adopt(&l->volumes, &l->spec->process.user, err);
 	if (r >= 0)
 		r = write_hosts_files(l, err);
 	if (r == 0)

@@ -43,9 +43,6 @@ static bool user_mounts_at(const struct spec_inputs *in, const char *path)
 	for (size_t i = 0; i < in->mounts_n; i++)
 		if (str_eq(in->mounts[i].destination, path))
 			return true;
-	for (size_t i = 0; i < in->config->tmpfs.n; i++)
-		if (str_starts_with(in->config->tmpfs.v[i], path) && strchr("=", in->config->tmpfs.v[i][strlen(path)]))
-			return true;
 	return false;
 }
 
@@ -56,6 +53,7 @@ static void add_default(const struct spec_inputs *in, struct runtime_spec *spec,
 		spec_add_mount(&spec->mounts, &spec->mounts_n, source, destination, type, options);
 }
 
+/* Over a volume at /etc, too. */
 static void add_hosts_files(const struct spec_inputs *in, struct runtime_spec *spec)
 {
 	static const char *const files[] = { "resolv.conf", "hostname", "hosts" };
@@ -97,22 +95,16 @@ int spec_build_mounts(const struct spec_inputs *in, struct runtime_spec *spec, s
 	}
 	if (!str_eq(c->ipc_mode, "host"))
 		add_default(in, spec, "mqueue", "/dev/mqueue", "mqueue", "nosuid,noexec,nodev");
-	add_hosts_files(in, spec);
 	/* The shallower first: what is mounted on /data must not hide /data/x. */
-	unsigned deepest = 0;
+	unsigned deepest = 2;
 	for (size_t i = 0; i < in->mounts_n; i++)
 		deepest = depth(in->mounts[i].destination) > deepest ? depth(in->mounts[i].destination) : deepest;
-	for (unsigned d = 0; d <= deepest; d++)
+	for (unsigned d = 0; d <= deepest; d++) {
 		for (size_t i = 0; i < in->mounts_n; i++)
 			if (depth(in->mounts[i].destination) == d)
 				add_user_mount(spec, &in->mounts[i]);
-	for (size_t i = 0; i < c->tmpfs.n; i++) {
-		const char *eq = strchr(c->tmpfs.v[i], '=');
-		CLEANUP_FREE char *path = str_ndup(c->tmpfs.v[i], eq ? (size_t)(eq - c->tmpfs.v[i]) : strlen(c->tmpfs.v[i]));
-		if (*path != '/')
-			return err_set(err, ERR_INVALID, 0, "invalid mount config for type \"tmpfs\": invalid mount path: '%s' mount path must be absolute", path);
-		CLEANUP_FREE char *options = str_printf("noexec,nosuid,nodev%s%s", eq && eq[1] ? "," : "", eq ? eq + 1 : "");
-		spec_add_mount(&spec->mounts, &spec->mounts_n, "tmpfs", path, "tmpfs", options);
+		if (d == 2) /* /etc/hosts */
+			add_hosts_files(in, spec);
 	}
 	return 0;
 }

@@ -83,6 +83,8 @@ static const char *const steps[] = {
 	"  bridge TEXT NOT NULL," /* the link on the host */
 	"  gateway4 TEXT NOT NULL" /* with the subnet's prefix */
 	") WITHOUT ROWID;",
+	/* The image's files are still to be copied into it for this container. */
+	"ALTER TABLE container_volumes ADD COLUMN needs_copy INTEGER NOT NULL DEFAULT 0;",
 };
 const struct db_schema engine_schema = { steps, ARRAY_LEN(steps) };
 

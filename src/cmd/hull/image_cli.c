@@ -51,6 +51,15 @@ void image_rows_done(struct image_rows *rows)
 	strv_free(&rows->cells);
 }
 
+/* Columns of a terminal, near enough: code points. */
+static size_t text_width(const char *s)
+{
+	size_t n = 0;
+	for (; *s; s++)
+		n += (*s & 0xc0) != 0x80;
+	return n;
+}
+
 static void print_table(const struct image_rows *rows)
 {
 	size_t n = rows->columns_n, width[32] = { 0 }, last = 0;
@@ -58,10 +67,11 @@ static void print_table(const struct image_rows *rows)
 		if (!rows->columns[c].header)
 			continue;
 		last = c;
-		width[c] = strlen(rows->columns[c].header);
+		/* Docker's cells are ten wide at least, three of them empty. */
+		width[c] = text_width(rows->columns[c].header) < 7 ? 7 : text_width(rows->columns[c].header);
 		for (size_t i = c; i < rows->cells.n; i += n)
-			if (strlen(rows->cells.v[i]) > width[c])
-				width[c] = strlen(rows->cells.v[i]);
+			if (text_width(rows->cells.v[i]) > width[c])
+				width[c] = text_width(rows->cells.v[i]);
 	}
 	for (size_t line = 0; line <= rows->cells.n / n; line++)
 		for (size_t c = 0; c < n; c++) {
@@ -71,7 +81,7 @@ static void print_table(const struct image_rows *rows)
 			if (c == last)
 				printf("%s\n", cell);
 			else
-				printf("%-*s   ", (int)width[c], cell);
+				printf("%s%*s", cell, (int)(width[c] - text_width(cell)) + 3, "");
 		}
 }
 

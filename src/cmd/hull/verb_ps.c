@@ -9,6 +9,7 @@
 #include "format.h"
 #include "image_cli.h"
 #include "image_inspect.h"
+#include "volume_cli.h"
 #include "network_view.h"
 
 #define OBJECT_MAX (16u << 20)
@@ -103,26 +104,36 @@ static const struct option inspect_options[] = {
 	{ "format", 'f', OPT_STR, offsetof(struct inspect_opts, format), .help = "json or a Go template" },
 	{ "size", 's', OPT_BOOL, offsetof(struct inspect_opts, size), .help = "Display total file sizes if the type is container" },
 	{ "type", 0, OPT_STR, offsetof(struct inspect_opts, type), .help = "Only inspect objects of the given type",
-	  .complete = COMPLETE_WORDS, .words = "container image" },
+	  .complete = COMPLETE_WORDS, .words = "container image volume" },
 	OPTIONS_END
 };
+
+static bool is_asked(const struct inspect_opts *o, const char *type)
+{
+	return str_is_empty(o->type) || str_eq(o->type, type);
+}
 
 static int write_object(struct engine *engine, const char *name, const struct inspect_opts *o, struct json_writer *w,
 			struct err *err)
 {
 	CLEANUP_CONTAINER struct container *c = NULL;
 	CLEANUP_IMAGE struct image *image = NULL;
-	int r = -ENOENT;
+	CLEANUP_VOLUME struct volume *volume = NULL;
+	int r = err_set(err, ERR_NOT_FOUND, 0, "No such object: %s", name);
 
-	if (!str_eq(o->type, "image"))
-		r = container_find(engine, name, &c, err);
+	if (is_asked(o, "container"))
+		r = (*err = ERR_INIT, container_find(engine, name, &c, err));
 	if (r == 0)
 		return containers_inspect(engine, c, o->size, w, err);
-	if ((err->kind != ERR_NONE && err->kind != ERR_NOT_FOUND) || str_eq(o->type, "container"))
-		return r;
-	*err = ERR_INIT;
-	r = image_resolve(engine->store, name, &image, err);
-	return r < 0 ? r : image_inspect_write(engine->store, image, w, err);
+	if (is_asked(o, "image") && err->kind == ERR_NOT_FOUND)
+		r = (*err = ERR_INIT, image_resolve(engine->store, name, &image, err));
+	if (r == 0)
+		return image_inspect_write(engine->store, image, w, err);
+	if (is_asked(o, "volume") && err->kind == ERR_NOT_FOUND)
+		r = (*err = ERR_INIT, volume_find(engine, name, &volume, err));
+	if (r == 0)
+		volume_write(volume, w);
+	return r;
 }
 
 static int run_inspect(struct cli *cli, const void *opts, int argc, char **argv)

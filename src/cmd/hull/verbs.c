@@ -32,6 +32,11 @@
 	X(load)        \
 	X(import)      \
 	X(image_prune) \
+	X(volume_create) \
+	X(volume_inspect) \
+	X(volume_ls) \
+	X(volume_prune) \
+	X(volume_rm) \
 	X(version)     \
 	X(doctor)      \
 	X(completion)  \

@@ -130,9 +130,22 @@ static int clone_of_process(pid_t pid, const char *path, bool recursive)
 	return r != CHANNEL_FDS ? -EPIPE : n == 1 ? tree : err.errnum < 0 ? err.errnum : -EPIPE;
 }
 
-static int clone_source(const char *source, bool recursive)
+/* The option "subpath=x": a place in a volume, which its other users may be
+ * changing at this moment: no link leads out of the volume. */
+static int clone_subpath(const char *source, const char *subpath, bool recursive)
 {
+	CLEANUP_FD int volume = open(source, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	CLEANUP_FD int place = volume < 0 ? -errno : resolve_open(volume, subpath, O_PATH, 0);
+	return place < 0 ? place : mount_clone(place, "", recursive);
+}
+
+static int clone_source(const struct spec_mount *m, bool recursive)
+{
+	const char *source = m->source;
 	int pid = 0, end = 0;
+	for (size_t i = 0; i < m->options.n; i++)
+		if (str_starts_with(m->options.v[i], "subpath="))
+			return clone_subpath(source, m->options.v[i] + strlen("subpath="), recursive);
 	if (sscanf(source, "/proc/%d/root/%n", &pid, &end) == 1 && end > 0 && pid > 0)
 		return clone_of_process(pid, source + end, recursive);
 	return mount_clone(AT_FDCWD, source, recursive);
@@ -141,7 +154,7 @@ static int clone_source(const char *source, bool recursive)
 static int open_bind(const struct spec_mount *m, int userns, int *ret, struct err *err)
 {
 	bool recursive = !strv_contains(&m->options, "bind");
-	CLEANUP_FD int mount = clone_source(m->source, recursive);
+	CLEANUP_FD int mount = clone_source(m, recursive);
 	if (mount == -ENOENT || mount == -ENOTDIR)
 		return err_set(err, ERR_INVALID, 0, "invalid mount config for type \"bind\": bind source path does not exist: %s",
 			       m->source);
@@ -151,7 +164,7 @@ static int open_bind(const struct spec_mount *m, int userns, int *ret, struct er
 	 * them so (and mounts below with a mapping of their own) are bound as
 	 * they are: less access, never more. */
 	if (userns >= 0 && !strv_contains(&m->options, "noidmap") && mount_idmap(mount, userns, recursive) < 0 &&
-	    strv_contains(&m->options, "idmap"))
+	    (!recursive || mount_idmap(mount, userns, false) < 0) && strv_contains(&m->options, "idmap"))
 		return err_set(err, ERR_UNSUPPORTED, 0, "the file system of %s cannot map owners", m->source);
 	*ret = TAKE_FD(mount);
 	return 0;
