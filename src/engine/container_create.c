@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -127,9 +128,11 @@ static int freeze_config(struct container *c, const struct container_config *con
 		r = container_config_parse(text.data, text.len, &c->config, err);
 	if (r < 0)
 		return err_context(err, r, "keep the configuration");
-	if (str_is_empty(c->config->hostname) && !str_eq(config->network_mode, "host") && !str_eq(config->uts_mode, "host")) {
+	if (str_is_empty(c->config->hostname)) {
+		char host[HOST_NAME_MAX + 1] = "";
+		bool is_host = str_eq(config->network_mode, "host") || str_eq(config->uts_mode, "host");
 		free(c->config->hostname);
-		c->config->hostname = str_ndup(c->id, ID_SHORT);
+		c->config->hostname = is_host && gethostname(host, sizeof(host) - 1) == 0 ? str_dup(host) : str_ndup(c->id, ID_SHORT);
 	}
 	buf_clear(&text);
 	r = container_config_write(c->config, &text);

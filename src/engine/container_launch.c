@@ -13,12 +13,12 @@
 #include "events.h"
 #include "fault.h"
 #include "fd.h"
+#include "hosts_files.h"
 #include "image_store.h"
 #include "log_options.h"
 #include "monitor_proto.h"
 #include "monitor_spawn.h"
 #include "networks.h"
-#include "resolv_conf.h"
 #include "seccomp_filter.h"
 #include "signal_names.h"
 #include "spec_builder.h"
@@ -101,39 +101,8 @@ static int write_file(int dirfd, const char *name, const char *data, size_t len,
 	return r < 0 ? err_set(err, ERR_SYSTEM, r, "write %s", name) : 0;
 }
 
-static int write_hosts_files(struct launch *l, struct err *err)
-{
-	const struct container_config *c = l->c->config;
-	CLEANUP_BUF struct buf text = BUF_INIT(1 << 18), host = BUF_INIT(1 << 18);
-	const char *name = c->hostname ? c->hostname : "localhost";
-	int r = buf_printf(&text, "%s\n", name);
-	if (r == 0)
-		r = write_file(l->workload_fd, "hostname", text.data, text.len, 0644, err);
-	buf_clear(&text);
-	if (r == 0)
-		r = buf_append_str(&text, "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
-					  "fe00::\tip6-localnet\nff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n");
-	for (size_t i = 0; r == 0 && i < c->extra_hosts.n; i++) {
-		const char *sep = strpbrk(c->extra_hosts.v[i], ":=");
-		if (sep)
-			r = buf_printf(&text, "%s\t%.*s\n", sep + 1, (int)(sep - c->extra_hosts.v[i]), c->extra_hosts.v[i]);
-	}
-	for (size_t i = 0; r == 0 && i < l->spec->interfaces_n; i++)
-		r = buf_printf(&text, "%.*s\t%s\n", (int)strcspn(l->spec->interfaces[i].address4, "/"),
-			       l->spec->interfaces[i].address4, name);
-	if (r == 0)
-		r = write_file(l->workload_fd, "hosts", text.data, text.len, 0644, err);
-	buf_clear(&text);
-	if (r == 0)
-		r = resolv_conf_read_host(&host);
-	if (r >= 0)
-		r = resolv_conf_make(buf_str(&host), &c->dns, &c->dns_search, &c->dns_options, &text);
-	if (r >= 0)
-		r = write_file(l->workload_fd, "resolv.conf", text.data ? text.data : "", text.len, 0644, err);
-	return r < 0 && !err_is_set(err) ? err_set(err, ERR_SYSTEM, r, "write hosts files") : r < 0 ? r : 0;
-}
-
-static int joined_pid(struct engine *engine, const char *what, const char *mode, pid_t *ret, bool *ret_host_userns, struct err *err)
+static int joined_pid(struct engine *engine, const char *what, const char *mode, pid_t *ret, bool *ret_host_userns,
+		      struct container **ret_other, struct err *err)
 {
 	CLEANUP_CONTAINER struct container *other = NULL;
 	if (!str_starts_with(mode ? mode : "", "container:"))
@@ -153,6 +122,8 @@ static int joined_pid(struct engine *engine, const char *what, const char *mode,
 	}
 	*ret = other->run.pid;
 	*ret_host_userns |= other->userns_slot < 0;
+	if (ret_other)
+		*ret_other = TAKE_PTR(other);
 	return 0;
 }
 
@@ -163,13 +134,21 @@ static int build_spec(struct launch *l, struct err *err)
 		.id = l->c->id, .name = l->c->name, .config = c, .image = l->image->config, .layers = &l->layers,
 		.workload = l->workload, .userns_slot = l->c->userns_slot, .libexec = l->engine->libexec,
 		.mounts = l->mounts, .mounts_n = l->mounts_n,
-		.has_hosts_files = true,
+		.hosts_files = l->workload, .hostname = c->hostname,
 	};
-	int r = joined_pid(l->engine, "network", c->network_mode, &in.net_pid, &in.net_has_host_userns, err);
+	CLEANUP_CONTAINER struct container *net_owner = NULL;
+	CLEANUP_FREE char *net_owner_workload = NULL;
+	int r = joined_pid(l->engine, "network", c->network_mode, &in.net_pid, &in.net_has_host_userns, &net_owner, err);
+	if (r == 0 && net_owner) {
+		/* One network, one name in it, one list of names. */
+		net_owner_workload = engine_workload_path(l->engine, net_owner->id, NULL);
+		in.hosts_files = net_owner_workload;
+		in.hostname = net_owner->config->hostname;
+	}
 	if (r == 0)
-		r = joined_pid(l->engine, "IPC", c->ipc_mode, &in.ipc_pid, &in.other_has_host_userns, err);
+		r = joined_pid(l->engine, "IPC", c->ipc_mode, &in.ipc_pid, &in.other_has_host_userns, NULL, err);
 	if (r == 0)
-		r = joined_pid(l->engine, "PID", c->pid_mode, &in.pid_pid, &in.other_has_host_userns, err);
+		r = joined_pid(l->engine, "PID", c->pid_mode, &in.pid_pid, &in.other_has_host_userns, NULL, err);
 	if (r == 0)
 		r = spec_build(&in, &l->spec, err);
 	return r < 0 ? r : seccomp_filter_path(l->engine, c, l->spec->process.caps.bounding, &l->spec->seccomp_bpf_path, err);
@@ -286,7 +265,7 @@ static int prepare(struct launch *l, struct err *err)
 	if (r >= 0 && has_volumes)
 		r = volumes_adopt(&l->volumes, &l->spec->process.user, err);
 	if (r >= 0)
-		r = write_hosts_files(l, err);
+		r = hosts_files_write(l->c->config, l->spec->interfaces, l->spec->interfaces_n, l->workload_fd, err);
 	if (r == 0)
 		r = write_spec(l, err);
 	if (r == 0)

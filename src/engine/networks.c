@@ -130,17 +130,18 @@ static int reserve_port(struct engine *engine, const char *id, const struct port
 	if (str_eq(any.host_ip, "0.0.0.0") || str_eq(any.host_ip, "::"))
 		any.host_ip[0] = '\0';
 	for (unsigned port = first; port <= last; port++) {
-		int r = try_port(engine, id, &any, (uint16_t)port, err);
-		if (r < 0)
-			return r;
-		if (r == 0)
-			continue;
 		*ret = (struct spec_port){ .host_port = (uint16_t)port, .container_port = b->container_port };
 		if (str_copy(ret->protocol, sizeof(ret->protocol), b->protocol) < 0 ||
 		    str_copy(ret->host_ip, sizeof(ret->host_ip), any.host_ip) < 0 ||
 		    str_copy(ret->container_ip, sizeof(ret->container_ip), container_ip) < 0)
 			return err_set(err, ERR_INVALID, 0, "bad published port");
-		return 0;
+		/* Where there is a choice a port that a process of the host has is none;
+		 * the one port that was asked for is checked, with words, at the start. */
+		if (first != last && !net_port_is_free(ret))
+			continue;
+		int r = try_port(engine, id, &any, (uint16_t)port, err);
+		if (r != 0)
+			return r < 0 ? r : 0;
 	}
 	if (first == last)
 		return err_set(err, ERR_CONFLICT, 0, "Bind for %s:%u failed: port is already allocated",

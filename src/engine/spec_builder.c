@@ -77,6 +77,20 @@ static void build_namespaces(const struct spec_inputs *in, struct runtime_spec *
 	spec->uid_maps_n = spec->gid_maps_n = 1;
 }
 
+/* The last of two with one name counts. */
+static void put_sysctl(struct runtime_spec *spec, const char *text)
+{
+	size_t len = strcspn(text, "=") + 1;
+	for (size_t i = 0; i < spec->sysctls.n; i++) {
+		if (strncmp(spec->sysctls.v[i], text, len) != 0)
+			continue;
+		free(spec->sysctls.v[i]);
+		spec->sysctls.v[i] = str_dup(text);
+		return;
+	}
+	strv_add(&spec->sysctls, text);
+}
+
 static int build_sysctls(const struct container_config *c, struct runtime_spec *spec, struct err *err)
 {
 	/* Those of a namespace of the container; anything else is the host's. */
@@ -93,13 +107,23 @@ static int build_sysctls(const struct container_config *c, struct runtime_spec *
 			return err_set(err, ERR_INVALID, 0, "invalid argument \"%s\" for \"--sysctl\": sysctl '%s' is not allowed", s, s);
 		if ((is_net && str_eq(c->network_mode, "host")) || (is_ipc && str_eq(c->ipc_mode, "host")))
 			return err_set(err, ERR_INVALID, 0, "sysctl '%s' not allowed in host %s namespace", key, is_net ? "network" : "ipc");
-		strv_add(&spec->sysctls, s);
+		put_sysctl(spec, s);
 	}
-	/* As Docker: ports below 1024 and ping need no capability inside. */
-	if (str_eq(c->network_mode, "host") || str_starts_with(c->network_mode ? c->network_mode : "", "container:"))
-		return 0;
-	strv_add(&spec->sysctls, "net.ipv4.ip_unprivileged_port_start=0");
 	return 0;
+}
+
+/* As Docker: ports below 1024 and ping need no capability inside. Before the
+ * user's own, which win. */
+static void add_default_sysctls(const struct container_config *c, struct runtime_spec *spec)
+{
+	if (str_eq(c->network_mode, "host") || str_starts_with(c->network_mode ? c->network_mode : "", "container:"))
+		return;
+	strv_add(&spec->sysctls, "net.ipv4.ip_unprivileged_port_start=0");
+	/* The groups of a user namespace end where its map does. Nobody to ping
+	 * without a network: that start saves the write. */
+	if (!str_eq(c->network_mode, "none"))
+		strv_add(&spec->sysctls, spec->gid_maps_n ? "net.ipv4.ping_group_range=0 65535"
+							  : "net.ipv4.ping_group_range=0 2147483647");
 }
 
 int spec_build(const struct spec_inputs *in, struct runtime_spec **ret, struct err *err)
@@ -110,7 +134,7 @@ int spec_build(const struct spec_inputs *in, struct runtime_spec **ret, struct e
 	spec->root_readonly = c->readonly_rootfs;
 	spec->upper = str_printf("%s/upper", in->workload);
 	spec->work = str_printf("%s/work", in->workload);
-	spec->hostname = str_eq(c->uts_mode, "host") ? NULL : str_dup(c->hostname);
+	spec->hostname = str_eq(c->uts_mode, "host") ? NULL : str_dup(in->hostname);
 	spec->domainname = str_is_empty(c->domainname) ? NULL : str_dup(c->domainname);
 	spec->cgroup_path = str_printf("hull/%s", in->id);
 	spec->seccomp_bpf_path = str_dup(in->seccomp_bpf);
@@ -119,6 +143,7 @@ int spec_build(const struct spec_inputs *in, struct runtime_spec **ret, struct e
 	build_namespaces(in, spec);
 	build_paths(c, spec);
 	strv_extend(&spec->annotations, &c->annotations);
+	add_default_sysctls(c, spec);
 	int r = build_sysctls(c, spec, err);
 	if (r == 0)
 		r = spec_build_process(in, spec, err);

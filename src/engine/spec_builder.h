@@ -26,7 +26,8 @@ struct spec_inputs {
 	pid_t net_pid, ipc_pid, pid_pid;
 	/* That of the network, or of one of the other two, is the host's. */
 	bool net_has_host_userns, other_has_host_userns;
-	bool has_hosts_files;          /* hostname, hosts, resolv.conf lie in workload */
+	const char *hosts_files;       /* where hostname, hosts, resolv.conf lie; NULL: none */
+	const char *hostname;
 };
 
 #define USERNS_FIRST_ID 0x10000000u

@@ -57,8 +57,8 @@ static void add_default(const struct spec_inputs *in, struct runtime_spec *spec,
 static void add_hosts_files(const struct spec_inputs *in, struct runtime_spec *spec)
 {
 	static const char *const files[] = { "resolv.conf", "hostname", "hosts" };
-	for (size_t i = 0; in->has_hosts_files && i < ARRAY_LEN(files); i++) {
-		CLEANUP_FREE char *source = str_printf("%s/%s", in->workload, files[i]);
+	for (size_t i = 0; in->hosts_files && i < ARRAY_LEN(files); i++) {
+		CLEANUP_FREE char *source = str_printf("%s/%s", in->hosts_files, files[i]);
 		CLEANUP_FREE char *destination = str_printf("/etc/%s", files[i]);
 		add_default(in, spec, source, destination, "bind", "rbind,rprivate");
 	}

@@ -210,6 +210,12 @@ static int check_port_is_free(const struct spec_port *port, struct err *err)
 	return err_set(err, ERR_SYSTEM, errno, "failed to bind host port %s:%u/%s", shown, port->host_port, port->protocol);
 }
 
+bool net_port_is_free(const struct spec_port *port)
+{
+	struct err ignored = ERR_INIT;
+	return check_port_is_free(port, &ignored) == 0;
+}
+
 int net_publish(const struct spec_port *ports, size_t n, struct err *err)
 {
 	if (n == 0)

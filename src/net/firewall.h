@@ -19,3 +19,5 @@ int firewall_forget(const struct net_bridge *bridge, struct err *err) MUST_CHECK
 int net_publish(const struct spec_port *ports, size_t n, struct err *err) MUST_CHECK;
 /* Take back what is there of them; missing ones are success. */
 int net_unpublish(const struct spec_port *ports, size_t n, struct err *err) MUST_CHECK;
+/* False when a process of the host holds the port. */
+bool net_port_is_free(const struct spec_port *port);

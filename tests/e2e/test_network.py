@@ -1,20 +1,215 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The default bridge, none, host, container: and published ports."""
+"""The default bridge, none, host, container: and published ports; a neighbour on
+the same wire in a network namespace of its own plays the world outside."""
 import socket
+import struct
 import subprocess
+import tempfile
+import threading
 import unittest
 
-from lib.hull import HullTest, busybox_tar, main
+from lib.hull import HullTest, _libc, CLONE_NEWNET, busybox_tar, main
 
 
-def ask(address, port, kind=socket.SOCK_STREAM, data=None):
+def ask(address, port, kind=socket.SOCK_STREAM, data=None, timeout=3):
     with socket.socket(socket.AF_INET, kind) as s:
-        s.settimeout(3)
+        s.settimeout(timeout)
         s.connect((address, port))
         if data is not None:
             s.send(data)
         return s.recv(1000)
+
+
+HOST_OUTSIDE, NEIGHBOUR = "198.51.100.1", "198.51.100.2"
+
+
+def in_network_of(pid, do):
+    """What @do returns, run by a thread in the network namespace of @pid."""
+    result = []
+
+    def body():
+        with open(f"/proc/{pid}/ns/net", "rb") as ns:
+            if _libc.setns(ns.fileno(), CLONE_NEWNET) != 0:
+                raise OSError("setns")
+        try:
+            result.append(do())
+        except OSError as e:
+            result.append(e)
+    thread = threading.Thread(target=body)
+    thread.start()
+    thread.join()
+    if isinstance(result[0], OSError):
+        raise result[0]
+    return result[0]
+
+
+class Neighbour:
+    """A machine on the wire: a veth pair with one end in a namespace of its own."""
+
+    def __init__(self):
+        self.child = subprocess.Popen(["unshare", "-n", "sh", "-c", "ip link set lo up; echo; exec sleep 600"],
+                                      stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+        self.child.stdout.readline()
+        run = lambda *args: subprocess.run(args, check=True)
+        run("ip", "link", "add", "wan0", "type", "veth", "peer", "name", "wan1", "netns", str(self.child.pid))
+        run("ip", "addr", "add", f"{HOST_OUTSIDE}/24", "dev", "wan0")
+        run("ip", "link", "set", "wan0", "up")
+        self.inside(lambda: [run("ip", "addr", "add", f"{NEIGHBOUR}/24", "dev", "wan1"), run("ip", "link", "set", "wan1", "up")])
+
+    def inside(self, do):
+        return in_network_of(self.child.pid, do)
+
+    def close(self):
+        self.child.kill()
+        self.child.communicate()
+        # The kernel takes a dead namespace's links away when it gets to it.
+        subprocess.run(["ip", "link", "del", "wan0"], check=False, capture_output=True)
+
+
+def serve(server, answer):
+    """Answer each datagram or connection of @server until it is closed."""
+    def body():
+        while True:
+            try:
+                if server.type == socket.SOCK_DGRAM:
+                    data, peer = server.recvfrom(2000)
+                    server.sendto(answer(data, peer), peer)
+                else:
+                    conn, peer = server.accept()
+                    with conn:
+                        conn.sendall(answer(b"", peer))
+            except OSError:
+                return
+    thread = threading.Thread(target=body, daemon=True)
+    thread.start()
+
+
+def listener(address, port, kind=socket.SOCK_STREAM):
+    s = socket.socket(socket.AF_INET, kind)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind((address, port))
+    if kind == socket.SOCK_STREAM:
+        s.listen()
+    return s
+
+
+def dns_answer(query, _peer):
+    """The address 192.0.2.7 for whatever name is asked; nothing for other types."""
+    name_end = query.index(b"\0", 12) + 1
+    kind = struct.unpack(">H", query[name_end:name_end + 2])[0]
+    head = query[:2] + b"\x81\x80\0\1" + struct.pack(">H", 1 if kind == 1 else 0) + b"\0\0\0\0" + query[12:name_end + 4]
+    return head + (b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\7" if kind == 1 else b"")
+
+
+class Outside(HullTest):
+    """Traffic that leaves or enters the machine."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.neighbour = Neighbour()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.neighbour.close()
+        super().tearDownClass()
+
+    def listen_outside(self, port, kind, answer):
+        server = self.neighbour.inside(lambda: listener(NEIGHBOUR, port, kind))
+        self.addCleanup(server.close)
+        serve(server, answer)
+
+    def test_workloads_leave_with_the_host_s_address(self):
+        self.listen_outside(4000, socket.SOCK_STREAM, lambda data, peer: peer[0].encode())
+        self.assertEqual(self.hull.out("run", "--rm", "demo", "nc", "-w", "3", NEIGHBOUR, "4000"), HOST_OUTSIDE)
+
+    def test_names_come_from_the_host_s_resolver(self):
+        self.listen_outside(53, socket.SOCK_DGRAM, dns_answer)
+        with tempfile.NamedTemporaryFile("w") as f:
+            f.write(f"# of the host\nsearch example.org\nnameserver {NEIGHBOUR}\noptions timeout:2\n")
+            f.flush()
+            subprocess.run(["mount", "--bind", f.name, "/etc/resolv.conf"], check=True)
+            try:
+                out = self.hull.out("run", "--rm", "demo", "nslookup", "-type=a", "www.example.org")
+                self.assertIn("192.0.2.7", out)
+                text = self.hull.out("run", "--rm", "demo", "cat", "/etc/resolv.conf")
+                self.assertIn("search example.org", text)
+                text = self.hull.out("run", "--rm", "--dns", "192.0.2.53", "--dns-search", "a.test", "--dns-option", "ndots:3",
+                                     "demo", "cat", "/etc/resolv.conf")
+                self.assertIn("nameserver 192.0.2.53", text)
+                self.assertIn("search a.test", text)
+                self.assertIn("options ndots:3", text)
+                self.assertNotIn(NEIGHBOUR, text)
+            finally:
+                subprocess.run(["umount", "/etc/resolv.conf"], check=True)
+
+    def test_a_resolver_on_the_host_s_loopback_is_not_offered(self):
+        with tempfile.NamedTemporaryFile("w") as f:
+            f.write("nameserver 127.0.0.53\n")
+            f.flush()
+            subprocess.run(["mount", "--bind", f.name, "/etc/resolv.conf"], check=True)
+            try:
+                self.assertNotIn("127.0.0.53", self.hull.out("run", "--rm", "demo", "cat", "/etc/resolv.conf"))
+                self.assertIn("127.0.0.53", self.hull.out("run", "--rm", "--network", "host", "demo", "cat", "/etc/resolv.conf"))
+            finally:
+                subprocess.run(["umount", "/etc/resolv.conf"], check=True)
+
+    def reached_from_outside(self, address, port, kind=socket.SOCK_STREAM, data=None):
+        try:
+            return self.neighbour.inside(lambda: ask(address, port, kind, data, timeout=0.5))
+        except OSError:
+            return None
+
+    def test_published_ports_are_reached_from_outside(self):
+        self.hull("run", "-d", "-p", "8200:80", "-p", "127.0.0.1:8201:80", "-p", f"{HOST_OUTSIDE}:8202:80", "demo",
+                  "nc", "-ll", "-p", "80", "-e", "echo", "yes")
+        self.eventually(lambda: self.reached_from_outside(HOST_OUTSIDE, 8200) == b"yes\n")
+        self.assertIsNone(self.reached_from_outside(HOST_OUTSIDE, 8201))
+        self.assertEqual(self.reached_from_outside(HOST_OUTSIDE, 8202), b"yes\n")
+        self.assertEqual(ask("127.0.0.1", 8201), b"yes\n")
+        self.assertEqual(ask(HOST_OUTSIDE, 8202), b"yes\n")
+        with self.assertRaises(OSError):
+            ask("127.0.0.1", 8202, timeout=0.5)
+
+    def test_neighbours_reach_nothing_that_is_not_published(self):
+        """With a route to the containers, and to the host's loopback (CVE-2020-8558)."""
+        self.hull("run", "-d", "--name", "web", "-p", "127.0.0.1:8210:80", "demo", "nc", "-ll", "-p", "80", "-e", "echo", "yes")
+        address = self.hull.out("inspect", "-f", "{{.NetworkSettings.IPAddress}}", "web")
+        self.eventually(lambda: self.answers_host(8210))
+        server = listener("127.0.0.1", 8211)
+        self.addCleanup(server.close)
+        serve(server, lambda *_: b"secret")
+        run = lambda *args: subprocess.run(args, check=True, stdout=subprocess.DEVNULL)
+        self.neighbour.inside(lambda: [
+            run("ip", "route", "add", address, "via", HOST_OUTSIDE),
+            run("sysctl", "-qw", "net.ipv4.conf.all.route_localnet=1"),
+            run("ip", "addr", "del", "127.0.0.1/8", "dev", "lo"),
+            run("ip", "route", "add", "127.0.0.1", "via", HOST_OUTSIDE, "dev", "wan1")])
+        try:
+            self.assertIsNone(self.reached_from_outside(address, 80))
+            self.assertIsNone(self.reached_from_outside("127.0.0.1", 8211))
+            self.assertIsNone(self.reached_from_outside("127.0.0.1", 8210))
+        finally:
+            self.neighbour.inside(lambda: [run("ip", "route", "del", "127.0.0.1"), run("ip", "route", "del", address),
+                                           run("ip", "addr", "add", "127.0.0.1/8", "dev", "lo")])
+
+    def answers_host(self, port):
+        try:
+            return ask("127.0.0.1", port)
+        except OSError:
+            return None
+
+    def test_published_udp_answers(self):
+        self.hull("run", "-d", "--name", "echo", "-p", "8220:7/udp", "demo", "sleep", "60")
+        server = in_network_of(int(self.hull.out("inspect", "-f", "{{.State.Pid}}", "echo")),
+                               lambda: listener("0.0.0.0", 7, socket.SOCK_DGRAM))
+        self.addCleanup(server.close)
+        serve(server, lambda data, peer: data)
+        udp = socket.SOCK_DGRAM
+        self.assertEqual(ask("127.0.0.1", 8220, udp, b"loop"), b"loop")
+        self.assertEqual(ask(HOST_OUTSIDE, 8220, udp, b"own"), b"own")
+        self.eventually(lambda: self.reached_from_outside(HOST_OUTSIDE, 8220, udp, b"ping") == b"ping")
 
 
 class Network(HullTest):
@@ -50,6 +245,17 @@ class Network(HullTest):
         a = self.hull.out("exec", "first", "ip", "-4", "-o", "addr", "show", "eth0")
         b = self.hull.out("run", "--rm", "--network", "container:first", "demo", "ip", "-4", "-o", "addr", "show", "eth0")
         self.assertEqual(a, b)
+        for what in ("hostname", "cat /etc/hosts", "cat /etc/resolv.conf"):
+            self.assertEqual(self.hull.out("run", "--rm", "--network", "container:first", "demo", *what.split()),
+                             self.hull.out("exec", "first", *what.split()), what)
+
+    def test_host_s_network_has_the_host_s_names(self):
+        out = self.hull.out("run", "--rm", "--network", "host", "--add-host", "db:192.0.2.9", "demo", "sh", "-c",
+                            "hostname; cat /etc/hostname; echo $HOSTNAME; cat /etc/hosts")
+        self.assertEqual(out.splitlines()[:3], [socket.gethostname()] * 3)
+        with open("/etc/hosts", encoding="utf-8") as f:
+            self.assertIn(f.read().strip(), out)
+        self.assertIn("192.0.2.9\tdb", out)
 
     def test_published_tcp_port(self):
         self.hull("run", "-d", "--name", "web", "-p", "8080:80", "demo", "nc", "-ll", "-p", "80", "-e", "echo", "published")
@@ -93,6 +299,90 @@ class Network(HullTest):
             done = self.hull("run", "-d", "-p", "8090:80", "demo", "sleep", "60", code=125)
             self.assertIn("8090", done.err)
             self.assertIn("in use", done.err)
+
+    def test_random_ports_avoid_those_of_the_host(self):
+        taken = []
+        for port in range(32768, 32772):
+            taken.append(listener("0.0.0.0", port))
+            self.addCleanup(taken[-1].close)
+        self.hull("run", "-d", "--name", "any", "-p", "80", "-p", "81/udp", "demo", "sleep", "60")
+        ports = [line.rsplit(":", 1)[1] for line in self.hull.out("port", "any").splitlines()]
+        self.assertEqual(len(ports), 2)
+        self.assertNotIn(int(ports[0]), range(32768, 32772))
+
+    def test_a_range_of_host_ports_for_one_port(self):
+        for n in range(3):
+            self.hull("run", "-d", "--name", f"r{n}", "-p", "8120-8122:80", "demo", "sleep", "60")
+        self.assertEqual([self.hull.out("port", f"r{n}", "80") for n in range(3)], [f"0.0.0.0:812{n}" for n in range(3)])
+        self.assertIn("8120-8122", self.hull("run", "-d", "-p", "8120-8122:80", "demo", "true", code=125).err)
+
+    def test_port_of_another_container_is_in_use(self):
+        self.hull("run", "-d", "--name", "first", "-p", "8130:80", "demo", "sleep", "60")
+        done = self.hull("run", "-d", "--name", "second", "-p", "127.0.0.1:8130:80", "demo", "sleep", "60", code=125)
+        self.assertIn("Bind for 127.0.0.1:8130 failed: port is already allocated", done.err)
+        # As with Docker the container stays, created, and starts when the port is free.
+        self.assertEqual(self.hull.out("inspect", "-f", "{{.State.Status}}", "second"), "created")
+        self.assertIn("port is already allocated", self.hull("start", "second", code=1).err)
+        self.hull("stop", "-t", "0", "first")
+        self.hull("start", "second")
+        self.assertIn("port is already allocated", self.hull("start", "first", code=1).err)
+
+    def test_bad_ports(self):
+        for spec, text in (("99999:80", "Invalid hostPort: 99999"), ("80:99999", "Invalid containerPort: 99999"),
+                           ("8000-8001:80-82", "Invalid ranges specified"), ("1.2.3.4.5:80:80", "1.2.3.4.5"),
+                           ("80/xyz", "xyz")):
+            done = self.hull("run", "-d", "-p", spec, "demo", "true", code=125)
+            self.assertIn(text.lower(), done.err.lower(), spec)
+
+    def test_ports_with_another_network_mode(self):
+        self.hull("run", "--rm", "--network", "none", "-p", "8140:80", "demo", "true")
+        self.hull("run", "-d", "--name", "owner", "demo", "sleep", "60")
+        done = self.hull("run", "--rm", "--network", "container:owner", "-p", "8140:80", "demo", "true", code=125)
+        self.assertIn("conflicting options: port publishing and the container type network mode", done.err)
+        done = self.hull("run", "--rm", "--network", "container:owner", "--hostname", "x", "demo", "true", code=125)
+        self.assertIn("conflicting options: hostname and the network mode", done.err)
+        self.assertIn("No such container", self.hull("run", "--rm", "--network", "container:nope", "demo", "true", code=125).err)
+        self.assertIn("network nope not found", self.hull("run", "--rm", "--network", "nope", "demo", "true", code=125).err)
+
+    def test_a_container_reaches_itself_and_others_by_published_ports(self):
+        self.hull("run", "-d", "--name", "web", "-p", "8150:80", "demo", "nc", "-ll", "-p", "80", "-e", "echo", "hair")
+        gateway = self.hull.out("inspect", "-f", "{{.NetworkSettings.Gateway}}", "web")
+        self.eventually(lambda: self.answers(8150) == b"hair\n")
+        self.assertEqual(self.hull.out("exec", "web", "nc", "-w", "2", gateway, "8150"), "hair")
+        self.assertEqual(self.hull.out("run", "--rm", "demo", "nc", "-w", "2", gateway, "8150"), "hair")
+
+    def test_hosts_and_names(self):
+        out = self.hull.out("run", "--rm", "--add-host", "db:192.0.2.9", "--add-host", "gw:host-gateway", "--hostname", "a.b.c",
+                            "demo", "sh", "-c", "cat /etc/hosts; hostname; cat /etc/hostname")
+        self.assertRegex(out, r"192\.0\.2\.9\s+db")
+        self.assertRegex(out, r"172\.17\.0\.1\s+gw")
+        self.assertRegex(out, r"172\.17\.0\.\d+\s+a\.b\.c a")
+        self.assertEqual(out.splitlines()[-2:], ["a.b.c", "a.b.c"])
+        id = self.hull.out("run", "-d", "demo", "sleep", "60")
+        self.assertEqual(self.hull.out("exec", id, "hostname"), id[:12])
+
+    def test_mac_address(self):
+        out = self.hull.out("run", "--rm", "--mac-address", "92:d0:c6:0a:29:33", "demo", "cat", "/sys/class/net/eth0/address")
+        self.assertEqual(out, "92:d0:c6:0a:29:33")
+
+    def test_many_containers_have_addresses_of_their_own(self):
+        for n in range(8):
+            self.hull("run", "-d", "--name", f"m{n}", "demo", "sleep", "60")
+        seen = [self.hull.out("inspect", "-f", "{{.NetworkSettings.IPAddress}}", f"m{n}") for n in range(8)]
+        self.assertEqual(len(set(seen)), 8)
+        self.hull("rm", "-f", "m0")
+        self.hull("run", "-d", "--name", "m0", "demo", "sleep", "60")
+        self.assertEqual(self.hull.out("inspect", "-f", "{{.NetworkSettings.IPAddress}}", "m0"), seen[0])
+
+    def test_ping_sockets_are_for_everybody(self):
+        # Those that need no capability; Debian's busybox does not know of them.
+        show = ("demo", "cat", "/proc/sys/net/ipv4/ping_group_range")
+        self.assertEqual(self.hull.out("run", "--rm", *show).split(), ["0", "65535"])
+        self.assertEqual(self.hull.out("run", "--rm", "--sysctl", "net.ipv4.ping_group_range=1 0", *show).split(), ["1", "0"])
+
+    def test_low_ports_are_for_everybody(self):
+        self.hull("run", "-d", "-u", "user", "-p", "8160:80", "demo", "nc", "-ll", "-p", "80", "-e", "echo", "low")
+        self.eventually(lambda: self.answers(8160) == b"low\n")
 
     def test_nothing_is_left_in_the_firewall(self):
         self.hull("run", "-d", "--name", "one", "-p", "8100:80", "demo", "sleep", "60")
