@@ -18,6 +18,7 @@
 #include "partial.h"
 #include "platform.h"
 #include "registry.h"
+#include "settle.h"
 
 #define PARALLEL 3
 #define PARALLEL_MAX 16
@@ -419,11 +420,15 @@ static int add(struct pull *p, struct image_pulled *ret, struct err *err)
 	CLEANUP_FREE char *name = reference_name(ref);
 	CLEANUP_FREE char *repo_digest = str_printf("%s@%s", name, p->digest);
 	CLEANUP_FREE char *tag = ref->tag && !ref->digest ? reference_full(ref) : NULL;
+	char boot[BOOT_ID_SIZE];
+	bool is_deferred = *boot_id(boot);
 	for (size_t i = 0; i < p->layers_n; i++) {
-		if (p->layers[i].state == LAYER_CONVERTED)
+		if (p->layers[i].state == LAYER_CONVERTED) {
 			layers[i] = p->layers[i].job.out;
-		else
+			layers[i].is_unsynced = is_deferred && !str_ends_with(layers[i].file, ".dir");
+		} else {
 			snprintf(layers[i].diffid, sizeof(layers[i].diffid), "%s", p->layers[i].diffid);
+		}
 	}
 	struct image_new image = { .config = buf_str(&p->config_text), .config_len = p->config_text.len, .layers = layers,
 				   .layers_n = p->layers_n, .tag = tag, .repo_digest = repo_digest,

@@ -31,7 +31,8 @@ struct image_pulled {
 	bool is_new;
 };
 
-/* Reports, per layer, Docker's words: "Pulling fs layer", "Already exists",
+/* The image can be used at once; its layers may not be on disk yet: let
+ * store_settle() run afterwards, by itself (settle.h). Reports, per layer, Docker's words: "Pulling fs layer", "Already exists",
  * "Downloading", "Retrying in 1 second", "Download complete", "Pull complete".
  * Errors are Docker's where it has words for them; -EINTR when stopped. */
 int image_pull(struct store *store, const struct image_pull *pull, const struct image_progress *progress,

@@ -220,6 +220,8 @@ int image_add(struct store *store, const struct ingest *ingest, const struct ima
 	if (r < 0 || (r = check_layers(in, config, err)) < 0)
 		return r;
 	for (size_t i = 0; i < in->layers_n; i++) {
+		if (in->layers[i].is_unsynced)
+			continue;
 		if (in->layers[i].file[0] && (r = layer_sync(ingest, in->layers[i].file, err)) < 0)
 			return r;
 		if (in->layers[i].blob_digest[0] && (r = layer_sync(ingest, in->layers[i].blob_file, err)) < 0)

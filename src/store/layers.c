@@ -10,6 +10,7 @@
 #include "erofs_mount.h"
 #include "fd.h"
 #include "reference.h"
+#include "settle.h"
 
 /* ---- mounting ---- */
 
@@ -22,6 +23,8 @@ static int mount_layer(struct store *store, const char *diffid, const char *targ
 	int r = mount_is_root(target);
 	if (r != 0)
 		return r < 0 ? err_set(err, ERR_SYSTEM, r, "look at %s", target) : 0;
+	if ((r = layer_repair(store, diffid, err)) < 0)
+		return r;
 	if (mkdir(target, 0700) < 0 && errno != EEXIST)
 		return err_set(err, ERR_SYSTEM, -errno, "make %s", target);
 	CLEANUP_FREE char *file = str_printf("%s/layers/%s.erofs", store->root, digest_hex(diffid));
@@ -69,7 +72,9 @@ int layers_ensure_mounted(struct store *store, const struct strv *diffids, struc
 int layer_exists(struct store *store, const char *diffid, struct err *err)
 {
 	int64_t one;
-	return db_query_i64(store->db, &one, err, "SELECT 1 FROM layers WHERE diffid=?", "s", diffid);
+	char boot[BOOT_ID_SIZE];
+	return db_query_i64(store->db, &one, err, "SELECT 1 FROM layers WHERE diffid=? AND (unsynced IS NULL OR unsynced=?)",
+			    "ss", diffid, boot_id(boot));
 }
 
 int layer_sync(const struct ingest *ingest, const char *file, struct err *err)
@@ -83,24 +88,25 @@ int layer_sync(const struct ingest *ingest, const char *file, struct err *err)
 	return failed < 0 ? err_set(err, ERR_SYSTEM, -errno, "write %s to disk", file) : 0;
 }
 
-/* Rename from the ingest directory, durably. */
+/* Rename from the ingest directory, durably unless that is left for later. */
 static int move_in(struct store *store, const struct ingest *ingest, const char *file, const char *folder,
-		   const char *target, struct err *err)
+		   const char *target, bool is_unsynced, struct err *err)
 {
 	CLEANUP_FD int dir = openat(store->root_fd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0 || renameat(ingest->dir_fd, file, dir, target) < 0 || fsync(dir) < 0)
+	if (dir < 0 || renameat(ingest->dir_fd, file, dir, target) < 0 || (!is_unsynced && fsync(dir) < 0))
 		return err_set(err, ERR_SYSTEM, -errno, "store %s/%s", folder, target);
 	return 0;
 }
 
-static int add_blob(struct store *store, const struct ingest *ingest, const struct layer_new *layer,
+/* @is_replaced: the layer was there and is not to be trusted. */
+static int add_blob(struct store *store, const struct ingest *ingest, const struct layer_new *layer, bool is_replaced,
 		    struct err *err)
 {
 	int r = db_run(store->db, err, "INSERT OR IGNORE INTO blobs VALUES(?, ?, ?, ?)", "ssis", layer->blob_digest,
 		       layer->diffid, layer->blob_bytes, layer->media_type);
-	if (r <= 0)
+	if (r < 0 || (r == 0 && !is_replaced))
 		return r;
-	return move_in(store, ingest, layer->blob_file, "blobs/sha256", digest_hex(layer->blob_digest), err);
+	return move_in(store, ingest, layer->blob_file, "blobs/sha256", digest_hex(layer->blob_digest), layer->is_unsynced, err);
 }
 
 int layer_add(struct store *store, const struct ingest *ingest, const struct layer_new *layer, struct err *err)
@@ -117,20 +123,24 @@ int layer_add(struct store *store, const struct ingest *ingest, const struct lay
 	struct stat st;
 	if (fstatat(ingest->dir_fd, layer->file, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return err_set(err, ERR_SYSTEM, -errno, "look at %s", layer->file);
-	int r = db_run(store->db, err, "INSERT OR IGNORE INTO layers VALUES(?, ?, ?, ?, ?, ?)", "ssiiii",
-		       layer->diffid, is_dir ? "dir" : "erofs",
+	char boot[BOOT_ID_SIZE];
+	int r = db_run(store->db, err,
+		       "INSERT INTO layers VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT(diffid) DO UPDATE SET"
+		       " unsynced=?7, kind=?2, file_bytes=?3 WHERE layers.unsynced IS NOT NULL AND layers.unsynced<>?8",
+		       "ssiiiiss", layer->diffid, is_dir ? "dir" : "erofs",
 		       is_dir ? layer->content_bytes : (int64_t)st.st_size, layer->tar_bytes, layer->content_bytes,
-		       clock_wall_ns());
+		       clock_wall_ns(), layer->is_unsynced ? boot_id(boot) : NULL, boot_id(boot));
 	if (r < 0)
 		return r;
-	if (r > 0) {
+	bool is_new = r > 0;
+	if (is_new) {
 		char target[160];
 		snprintf(target, sizeof(target), "%s.%s", digest_hex(layer->diffid), is_dir ? "dir" : "erofs");
-		r = move_in(store, ingest, layer->file, "layers", target, err);
+		r = move_in(store, ingest, layer->file, "layers", target, layer->is_unsynced, err);
 		if (r < 0)
 			return r;
 	}
-	return layer->blob_digest[0] ? add_blob(store, ingest, layer, err) : 0;
+	return layer->blob_digest[0] ? add_blob(store, ingest, layer, is_new, err) : 0;
 }
 
 /* ---- removing ---- */

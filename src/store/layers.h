@@ -26,6 +26,8 @@ struct layer_new {
 	char blob_file[80];
 	int64_t blob_bytes;
 	char media_type[80];
+	/* Its files are not on disk yet (settle.h). */
+	bool is_unsynced;
 };
 
 /* Make sure that each of @diffids (lowest first) is mounted and append its
@@ -35,7 +37,7 @@ struct layer_new {
 int layers_ensure_mounted(struct store *store, const struct strv *diffids, struct strv *ret_paths,
 			  struct err *err) MUST_CHECK;
 
-/* 1 when the layer is in the store. */
+/* 1 when the layer is in the store (and no power cut may have damaged it). */
 int layer_exists(struct store *store, const char *diffid, struct err *err) MUST_CHECK;
 
 /* Write the data of a finished file to disk (outside any transaction: slow). */

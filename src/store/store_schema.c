@@ -62,6 +62,9 @@ static const char *const steps[] = {
 	/* Removed by force while stopped containers need its layers: nobody sees
 	 * it, and it goes with the last of them. */
 	"ALTER TABLE images ADD COLUMN is_hidden INTEGER NOT NULL DEFAULT 0;",
+	/* The boot in which the layer's files were written, as long as they may not
+	 * be on disk yet (settle.h). */
+	"ALTER TABLE layers ADD COLUMN unsynced TEXT;",
 };
 
 const struct db_schema store_schema = { steps, sizeof(steps) / sizeof(steps[0]) };

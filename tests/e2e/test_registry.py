@@ -3,6 +3,7 @@
 """Pulling from and pushing to Debian's docker-registry, and exchange with skopeo."""
 import json
 import os
+import sqlite3
 import subprocess
 import unittest
 
@@ -236,6 +237,60 @@ class Runs(HullTest):
         self.assertIn("not found", done.err)
         done = self.hull("run", "--rm", "--platform", "linux/mips", self.name, code=125)
         self.assertIn("linux/mips", done.err)
+
+
+class PowerCut(HullTest):
+    """A pull does not wait for the disk; a machine that goes down meanwhile must not
+    leave an image that is silently damaged."""
+    images = False
+
+    def setUp(self):
+        self.server = Server()
+        self.addCleanup(self.server.close)
+        self.image = Image([busybox_tar(), make_tar({"unique": os.urandom(300000)})])
+        self.name = self.server.add("cut", self.image)
+        self.hull("pull", self.name)
+        self.eventually(lambda: self.unsynced() == 0)
+
+    def query(self, sql, *values):
+        with sqlite3.connect(self.hull.root / "hull.db", timeout=10) as db:
+            return db.execute(sql, values).fetchall()
+
+    def unsynced(self):
+        return self.query("SELECT count(*) FROM layers WHERE unsynced IS NOT NULL")[0][0]
+
+    def cut(self, *paths):
+        """What a power cut right after the pull leaves: the rows, but not the data."""
+        self.query("UPDATE layers SET unsynced='another boot' WHERE diffid=?", sha(self.image.tars[1]))
+        for path in paths:
+            os.truncate(self.hull.root / path, 100)
+
+    def layer(self):
+        return "layers/" + sha(self.image.tars[1])[7:] + ".erofs"
+
+    def blob(self):
+        return "blobs/sha256/" + sha(self.image.layers[1])[7:]
+
+    def reads(self):
+        out = self.hull.out("run", "--rm", "--network", "none", self.name, "sh", "-c", "wc -c < /unique")
+        self.assertEqual(out, "300000")
+
+    def test_layer_is_made_again_from_its_blob(self):
+        self.cut(self.layer())
+        self.reads()
+        self.assertEqual(self.unsynced(), 0)
+
+    def test_nothing_was_lost(self):
+        self.cut()
+        self.reads()
+
+    def test_both_are_lost(self):
+        self.cut(self.layer(), self.blob())
+        done = self.hull("run", "--rm", "--network", "none", self.name, "true", code=125)
+        self.assertIn("was lost when the machine went down", done.err)
+        self.assertIn("try: hull pull", done.err)
+        self.hull("pull", self.name)
+        self.reads()
 
 
 if __name__ == "__main__":

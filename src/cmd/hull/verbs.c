@@ -43,6 +43,7 @@
 	X(help)        \
 	X(internal_exited) \
 	X(internal_restart) \
+	X(internal_settle) \
 	X(internal_man)
 
 #define DECLARE(name) extern const struct verb verb_##name;
