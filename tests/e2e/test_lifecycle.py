@@ -145,7 +145,7 @@ class Lifecycle(HullTest):
         self.hull("run", "-d", "--name", "again", "--restart", "on-failure:2", "--network", "none", "demo", "sh", "-c", "echo x; exit 1")
         self.eventually(lambda: self.status("again") == "exited" and
                         self.hull.out("inspect", "-f", "{{.RestartCount}}", "again") == "2")
-        self.assertEqual(self.hull.out("logs", "again").split(), ["xx"] * 3)
+        self.assertEqual(self.hull.out("logs", "again").split(), ["x"] * 3)
 
     def test_monitor_killed_kills_the_container_and_tells(self):
         self.sleeper("mm")

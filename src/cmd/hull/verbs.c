@@ -21,6 +21,7 @@
 	X(ps) \
 	X(inspect) \
 	X(port) \
+	X(logs) \
 	X(pull) \
 	X(push) \
 	X(images)      \
