@@ -224,6 +224,13 @@ static int check_mount(struct config_mount *m, const struct strv *fields, struct
 		return err_set(err, ERR_INVALID, 0,
 			       "invalid mount config for type \"bind\": invalid mount path: '%s' mount path must be absolute",
 			       m->source ? m->source : "");
+	if (m->read_only_force_recursive && !m->read_only)
+		return err_set(err, ERR_INVALID, 0, "option 'bind-recursive=readonly' requires 'readonly' to be specified in conjunction");
+	if (m->read_only_force_recursive && !str_eq(m->propagation, "rprivate"))
+		return err_set(err, ERR_INVALID, 0,
+			       "option 'bind-recursive=readonly' requires 'bind-propagation=rprivate' to be specified in conjunction");
+	if (m->read_only_non_recursive && !m->read_only)
+		return err_set(err, ERR_INVALID, 0, "option 'bind-recursive=writable' requires 'readonly' to be specified in conjunction");
 	if (str_eq(m->type, "tmpfs") && m->source)
 		return err_set(err, ERR_INVALID, 0, "invalid mount config for type \"tmpfs\": field Source must not be specified");
 	return 0;
@@ -245,12 +252,34 @@ static int parse_mount(struct config_mount *m, const struct strv *fields, struct
 	return check_mount(m, fields, err);
 }
 
+/* Fields as in a CSV file, so that a path may have a comma: "src=/a,b",dst=/c */
+static int split_fields(const char *value, struct strv *ret, struct err *err)
+{
+	for (const char *p = value; *p;) {
+		CLEANUP_BUF struct buf field = BUF_INIT(1 << 16);
+		bool is_quoted = *p == '"';
+		int r = 0;
+		for (p += is_quoted; r == 0 && *p && (is_quoted || *p != ','); p++) {
+			if (is_quoted && *p == '"' && p[1] != '"')
+				break;
+			p += is_quoted && *p == '"';
+			r = buf_append(&field, p, 1);
+		}
+		if (r < 0 || (is_quoted && *p++ != '"') || (*p && *p != ','))
+			return err_set(err, ERR_INVALID, 0, "parse error on line 1: bare or missing \" in '%s'", value);
+		strv_add(ret, field.len ? buf_str(&field) : "");
+		if (*p == ',' && !*++p)
+			strv_add(ret, "");
+	}
+	return 0;
+}
+
 int flag_parse_mount(struct container_config *c, const char *value, struct err *err)
 {
 	CLEANUP_STRV struct strv fields = { 0 };
 
 	if (!*value)
 		return err_set(err, ERR_INVALID, 0, "value is empty");
-	strv_split(&fields, value, ',');
-	return parse_mount(config_add_mount(c), &fields, err);
+	int r = split_fields(value, &fields, err);
+	return r < 0 ? r : parse_mount(config_add_mount(c), &fields, err);
 }

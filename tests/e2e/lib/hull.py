@@ -126,8 +126,11 @@ class Hull:
         """Cgroups of workloads that this hull knows or knew."""
         ids = set(getattr(self, "known_ids", ()))
         found = []
-        for base in pathlib.Path("/sys/fs/cgroup").glob("**/hull"):
-            found += [str(path) for path in base.iterdir() if path.is_dir() and path.name in ids]
+        # os.walk() bears that others' cgroups come and go meanwhile.
+        for base, folders, _ in os.walk("/sys/fs/cgroup"):
+            if os.path.basename(base) == "hull":
+                found += [os.path.join(base, name) for name in folders if name in ids]
+                folders.clear()
         return found
 
     def remember_ids(self):
