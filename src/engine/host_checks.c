@@ -231,10 +231,13 @@ static void check_userns(struct host_report *report)
 		return;
 	}
 	bool is_zero = read_line("/proc/sys/user/max_user_namespaces", limit, sizeof(limit)) && str_eq(limit, "0");
+	bool is_chroot = r == -EPERM && geteuid() == 0;
 	FOUND(c, "none");
 	lacks(c, HOST_LIMITED, "%s; containers run only with --userns=host",
-	      is_zero ? "user.max_user_namespaces is 0" : strerror(-r));
-	FIX(c, is_zero ? "sysctl -w user.max_user_namespaces=15000" : "zgrep CONFIG_USER_NS /proc/config.gz   # the kernel needs it");
+	      is_zero ? "user.max_user_namespaces is 0" : is_chroot ? "in a chroot the kernel makes none" : strerror(-r));
+	FIX(c, is_zero ? "sysctl -w user.max_user_namespaces=15000" :
+	       is_chroot ? "hull run --userns=host ...   # or pivot_root into the directory instead of chroot" :
+			   "zgrep CONFIG_USER_NS /proc/config.gz   # the kernel needs it");
 }
 
 static int try_namespaces(void)
@@ -392,6 +395,11 @@ static void check_idmap(struct host_report *report)
 	FOUND(c, r < 0 ? "not on the file system of %s" : "on the file system of %s", state_root());
 	if (r >= 0)
 		return;
+	if (r == -EPERM && geteuid() == 0) {
+		lacks(c, HOST_LIMITED, "there are no user namespaces to map for");
+		FIX(c, "hull doctor   # see user namespaces");
+		return;
+	}
 	lacks(c, HOST_LIMITED, "%s; containers run only with --userns=host", strerror(-r));
 	FIX(c, geteuid() ? "sudo hull doctor" : "HULL_ROOT=/a/directory/on/ext4/xfs/or/btrfs");
 }

@@ -300,8 +300,14 @@ static int launch(const struct runtime_spec *spec, const struct isolation_io *io
 	if (r < 0)
 		return r;
 	pid_t pid = process_clone(flags | CLONE_PARENT, cgroup_fd, &pidfd);
-	if (pid < 0)
-		return err_set(err, ERR_SYSTEM, pid, "make the container's process");
+	if (pid < 0) {
+		err_set(err, ERR_SYSTEM, pid, "make the container's process");
+		if (flags & CLONE_NEWUSER) {
+			err_why(err, "the kernel makes no user namespace here; in a chroot it never does");
+			err_hint(err, "hull doctor      or: --userns=host");
+		}
+		return pid;
+	}
 	if (pid == 0) {
 		close(own);
 		child_run(&args);
