@@ -13,9 +13,11 @@ static int64_t from_environment(const char *variable)
 
 int registry_access(const char *name, struct fetch_options *ret, struct err *err)
 {
-	const char *mirrors = getenv("HULL_REGISTRY_MIRRORS");
+	const char *mirrors = getenv("HULL_REGISTRY_MIRRORS"), *insecure = getenv("HULL_INSECURE_REGISTRIES");
 	*ret = (struct fetch_options){ .stall_ms = from_environment("HULL_REGISTRY_STALL_MS") };
 	if (mirrors)
 		strv_split(&ret->mirrors, mirrors, ' ');
+	if (insecure)
+		strv_split(&ret->insecure, insecure, ' ');
 	return 0;
 }

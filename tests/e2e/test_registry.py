@@ -3,12 +3,15 @@
 """Pulling from and pushing to Debian's docker-registry, and exchange with skopeo."""
 import json
 import os
+import pathlib
+import shutil
 import sqlite3
 import subprocess
+import tempfile
 import unittest
 
 from lib.hull import Hull, HullTest, busybox_tar, main, need_program
-from lib.registry import (DOCKER_LIST, INDEX, DockerRegistry, Image, Server, index_of, make_tar, sha)
+from lib.registry import (DOCKER_LIST, INDEX, DockerRegistry, Image, Server, index_of, make_certificate, make_tar, sha)
 
 
 def layers(n=3):
@@ -237,6 +240,80 @@ class Runs(HullTest):
         self.assertIn("not found", done.err)
         done = self.hull("run", "--rm", "--platform", "linux/mips", self.name, code=125)
         self.assertIn("linux/mips", done.err)
+
+
+class Tls(unittest.TestCase):
+    """At an address that is not loopback: TLS, and nothing else unless allowed."""
+    address = "10.213.7.1"
+
+    @classmethod
+    def setUpClass(cls):
+        subprocess.run(["ip", "addr", "replace", f"{cls.address}/32", "dev", "lo"], check=True)
+        cls.dir = pathlib.Path(tempfile.mkdtemp(prefix="hull-tls-"))
+        cls.addClassCleanup(shutil.rmtree, cls.dir)
+        cls.pair = make_certificate(cls.dir, cls.address)
+        cls.docker = pathlib.Path("/etc/docker")
+        cls.docker.mkdir(exist_ok=True)
+        subprocess.run(["mount", "-t", "tmpfs", "none", cls.docker], check=True)  # in a namespace of our own
+        cls.addClassCleanup(subprocess.run, ["umount", cls.docker], check=True)
+
+    def setUp(self):
+        self.hull = Hull()
+        self.addCleanup(self.hull.remove)
+        self.image = Image(layers(1))
+
+    def serve(self, **kwargs):
+        server = Server(address=self.address, **kwargs)
+        self.addCleanup(server.close)
+        return server, server.add("x", self.image)
+
+    def certs(self, server, **files):
+        folder = self.docker / "certs.d" / server.host
+        folder.mkdir(parents=True)
+        for name, source in files.items():
+            shutil.copy(source, folder / name.replace("_", "."))
+
+    def test_unknown_authority(self):
+        _, name = self.serve(tls=self.pair)
+        done = self.hull("pull", name, code=1)
+        self.assertIn(f"the certificate of {self.address} is not trusted", done.err)
+        self.assertIn("try: put its authority's certificate into /etc/docker/certs.d", done.err)
+
+    def test_own_authority(self):
+        server, name = self.serve(tls=self.pair)
+        self.certs(server, ca_crt=self.pair[0])
+        self.hull("pull", name)
+
+    def test_client_certificate(self):
+        server, name = self.serve(tls=self.pair, client=self.pair[0])
+        self.certs(server, ca_crt=self.pair[0])
+        self.hull("pull", name, code=1)
+        self.certs_more(server)
+        self.hull("pull", name)
+
+    def certs_more(self, server):
+        folder = self.docker / "certs.d" / server.host
+        shutil.copy(self.pair[0], folder / "client.cert")
+        shutil.copy(self.pair[1], folder / "client.key")
+        (folder / "client.key").chmod(0o600)
+
+    def test_authority_of_another_name(self):
+        server, name = self.serve(tls=make_certificate(pathlib.Path(tempfile.mkdtemp(dir=self.dir)), "10.1.1.1"))
+        self.certs(server, ca_crt=self.pair[0])
+        self.assertIn("is not trusted", self.hull("pull", name, code=1).err)
+
+    def test_plain_http_is_refused(self):
+        server, name = self.serve()
+        done = self.hull("pull", name, code=1)
+        self.assertIn("no encrypted connection", done.err)
+        self.assertIn("insecure-registries", done.err)
+        self.assertEqual(server.seen, [])
+
+    def test_insecure_is_asked_for(self):
+        for tls in (None, self.pair):
+            server, name = self.serve(tls=tls)
+            self.hull("pull", name, env={"HULL_INSECURE_REGISTRIES": server.host})
+            self.assertTrue(server.seen)
 
 
 class PowerCut(HullTest):

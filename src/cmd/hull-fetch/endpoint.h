@@ -25,8 +25,8 @@ struct endpoint {
 	/* What /etc/docker/certs.d may also call it. */
 	char *certs_name;
 	bool is_mirror;
-	/* Plain HTTP or an unknown certificate will do. */
-	bool is_insecure, is_http_allowed;
+	/* Plain HTTP will do. */
+	bool is_http_allowed;
 	/* Held while it is found out how to talk to it. */
 	pthread_mutex_t lock;
 	bool is_probed, has_answered;
@@ -41,7 +41,6 @@ struct session {
 	/* The registry itself is the last. */
 	struct endpoint endpoints[ENDPOINTS_MAX];
 	size_t endpoints_n;
-	/* Why some mirror is not used. */
 	int64_t stall_ms, tries;
 };
 

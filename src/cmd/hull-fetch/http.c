@@ -262,6 +262,10 @@ static int explain(const struct exchange *x, CURLcode code, const char *detail, 
 		err_why(err, "%s", detail);
 		err_hint(err, "put its authority's certificate into /etc/docker/certs.d/%s%s/ca.crt", host,
 			 a.port == 443 ? "" : ":PORT");
+	} else if (code == CURLE_SSL_CONNECT_ERROR) {
+		r = err_set(err, ERR_SYSTEM, 0, "no encrypted connection to %s:%u can be made", host, a.port);
+		err_why(err, "%s", *detail ? detail : curl_easy_strerror(code));
+		err_hint(err, "if it speaks plain HTTP, and the network is yours: name it in insecure-registries");
 	} else if (code == CURLE_WRITE_ERROR) {
 		r = err_set(err, ERR_INVALID, 0, "%s sent headers without end", host);
 	} else {

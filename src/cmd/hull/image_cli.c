@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli.h"
 #include "clock.h"
 #include "format.h"
 #include "json.h"
@@ -126,13 +127,34 @@ void image_rows_print_key(const struct image_rows *rows, const char *key)
 /* ---- progress ---- */
 
 #define REDRAW_MS 100
+/* Where nothing can be redrawn a line now and then tells that it goes on. */
+#define PLAIN_MS 5000
+#define BAR_CHARS 50
 
-static void describe(const struct image_event *e, char *out, size_t size)
+/* "[=====>     ] ", as wide as Docker's; nothing on a narrow terminal. */
+static void draw_bar(const struct image_event *e, bool is_wanted, char out[BAR_CHARS + 4])
 {
-	char done[32], all[32];
-	if (e->total > 0)
-		snprintf(out, size, "%s  %s/%s", e->status, str_human_size((double)e->current, done),
+	out[0] = '\0';
+	if (!is_wanted)
+		return;
+	int64_t filled = e->current >= e->total ? BAR_CHARS : e->current * BAR_CHARS / e->total;
+	char *p = out;
+	*p++ = '[';
+	for (int64_t i = 0; i < BAR_CHARS; i++)
+		*p++ = i < filled ? '=' : i == filled ? '>' : ' ';
+	*p++ = ']';
+	*p++ = ' ';
+	*p = '\0';
+}
+
+static void describe(const struct image_event *e, bool is_fancy, char *out, size_t size)
+{
+	char done[32], all[32], bar[BAR_CHARS + 4];
+	if (e->total > 0) {
+		draw_bar(e, is_fancy && cli_columns() >= 110, bar);
+		snprintf(out, size, "%s  %s%s/%s", e->status, bar, str_human_size((double)e->current, done),
 			 str_human_size((double)e->total, all));
+	}
 	else if (e->current > 0)
 		snprintf(out, size, "%s  %s", e->status, str_human_size((double)e->current, done));
 	else
@@ -152,7 +174,7 @@ static void report(void *ctx, const struct image_event *e)
 	char text[160];
 	if (s->is_quiet)
 		return;
-	describe(e, text, sizeof(text));
+	describe(e, s->is_fancy, text, sizeof(text));
 	if (!e->id) {
 		fprintf(s->out, "%s\n", text);
 		return;
@@ -177,8 +199,13 @@ static void report(void *ctx, const struct image_event *e)
 	} else if (!str_eq(s->last.v[line], e->status)) {
 		fprintf(s->out, "%s: %s\n", e->id, e->status);
 		fflush(s->out);
+		s->drawn_ms = clock_mono_ms();
 		free(s->last.v[line]);
 		s->last.v[line] = str_dup(e->status);
+	} else if (e->total > 0 && clock_mono_ms() - s->drawn_ms > PLAIN_MS) {
+		fprintf(s->out, "%s: %s\n", e->id, text);
+		fflush(s->out);
+		s->drawn_ms = clock_mono_ms();
 	}
 }
 

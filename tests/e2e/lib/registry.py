@@ -95,7 +95,7 @@ class Server:
     """A registry of our own. `hooks` are functions(handler, method, path) that may
     answer themselves (returning True) before the well-behaved code does."""
 
-    def __init__(self, tls=None, address="127.0.0.1"):
+    def __init__(self, tls=None, address="127.0.0.1", client=None):
         self.blobs, self.manifests, self.hooks, self.seen = {}, {}, [], []
         outer = self
 
@@ -131,11 +131,18 @@ class Server:
 
             do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = any
 
-        self.http = http.server.ThreadingHTTPServer((address, 0), Handler)
+        class Quiet(http.server.ThreadingHTTPServer):
+            def handle_error(self, *_):
+                """Clients that go away are what is tested."""
+
+        self.http = Quiet((address, 0), Handler)
         self.http.daemon_threads = True
         if tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(*tls)
+            if client:
+                context.load_verify_locations(client)
+                context.verify_mode = ssl.CERT_REQUIRED
             self.http.socket = context.wrap_socket(self.http.socket, server_side=True, do_handshake_on_connect=False)
         self.port = self.http.server_address[1]
         self.host = f"{address}:{self.port}"
