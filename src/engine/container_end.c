@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "clock.h"
+#include "container_end.h"
 #include "container_lock.h"
 #include "containers.h"
 #include "events.h"
@@ -17,6 +18,7 @@
 #include "image_users.h"
 #include "monitor_proto.h"
 #include "networks.h"
+#include "recover.h"
 #include "volume_mounts.h"
 
 /* The monitor kills what does not end by itself, which takes at most so long. */
@@ -121,6 +123,7 @@ static int remove_row(struct engine *engine, struct container *c, bool volumes, 
 		r = event_record_container(engine, c, "destroy", NULL, err);
 	if (r >= 0)
 		r = db_tx_commit(&tx, err);
+	FAULT_HERE("rm.row");
 	if (r >= 0)
 		r = volumes_sweep(engine, err);
 	if (r < 0)
@@ -129,10 +132,12 @@ static int remove_row(struct engine *engine, struct container *c, bool volumes, 
 	return image_collect(engine->store, &users, err);
 }
 
-static int remove_everything(struct engine *engine, struct container *c, bool volumes, struct err *err)
+int container_remove_everything(struct engine *engine, struct container *c, bool volumes, struct err *err)
 {
 	kill_monitor(engine, c);
-	int r = release_run(engine, c, err);
+	int r = FAULT("rm.killed");
+	if (r == 0)
+		r = release_run(engine, c, err);
 	if (r == 0)
 		r = FAULT("rm.released");
 	if (r == 0)
@@ -162,7 +167,7 @@ int containers_undo(struct engine *engine, const char *id, struct err *err)
 	int r = find_locked(engine, id, &c, err);
 	if (r <= 0)
 		return r;
-	return remove_everything(engine, c, c->auto_remove, err);
+	return container_remove_everything(engine, c, c->auto_remove, err);
 }
 
 static int record_end(struct engine *engine, struct container *c, struct err *err)
@@ -171,14 +176,16 @@ static int record_end(struct engine *engine, struct container *c, struct err *er
 	int r = db_tx_begin(engine->db, &tx, err);
 	if (r < 0)
 		return r;
-	bool has_run = c->run.magic != 0 && c->run.started_ns != 0;
+	bool has_run = c->started_ns != 0;
 	int64_t now = clock_wall_ns();
+	enum row_status status = c->auto_remove ? ROW_REMOVING : has_run ? ROW_EXITED : ROW_CREATED;
 	r = db_run(engine->db, err,
 		   "UPDATE containers SET status = ?, started_ns = ?, finished_ns = ?, exit_code = ?, oom_killed = ?,"
-		   " restart_count = ?, error = CASE WHEN ? = '' THEN error ELSE ? END, owner_pid = ?, owner_ticks = ? WHERE id = ? AND status = 2",
-		   "iiiiiissiis", (int64_t)(c->auto_remove ? ROW_REMOVING : ROW_EXITED), c->started_ns,
-		   c->finished_ns ? c->finished_ns : now, (int64_t)c->exit_code, (int64_t)c->oom_killed, (int64_t)c->restart_count,
-		   c->run.error, c->run.error, (int64_t)getpid(), (int64_t)state_process_ticks(getpid()), c->id);
+		   " restart_count = ?, error = CASE WHEN ? = '' THEN error ELSE ? END, owner_pid = ?, owner_ticks = ?,"
+		   " is_new = 0, is_stopped_by_user = ? WHERE id = ? AND status = 2",
+		   "iiiiiissiiis", (int64_t)status, c->started_ns, has_run ? c->finished_ns ? c->finished_ns : now : 0,
+		   (int64_t)c->exit_code, (int64_t)c->oom_killed, (int64_t)c->restart_count, c->run.error, c->run.error,
+		   (int64_t)getpid(), (int64_t)state_process_ticks(getpid()), (int64_t)c->run.stopped_by_user, c->id);
 	if (r <= 0)
 		return r;
 	char code[32];
@@ -197,6 +204,23 @@ static bool runs_again(const struct container *c)
 	return c->monitor_is_alive && c->run.status != RUN_EXITED;
 }
 
+int container_end_run(struct engine *engine, struct container *c, struct err *err)
+{
+	int r = FAULT("finish.begun");
+	/* The address and ports go before the record of the end: whoever dies in
+	 * between leaves a row that recovery finds, and does both again. */
+	if (r == 0 && !c->auto_remove)
+		r = release_run(engine, c, err);
+	if (r == 0)
+		r = FAULT("finish.released");
+	if (r == 0)
+		r = record_end(engine, c, err);
+	if (r <= 0)
+		return r;
+	r = FAULT("finish.recorded");
+	return r == 0 && c->auto_remove ? container_remove_everything(engine, c, true, err) : r;
+}
+
 int containers_finish(struct engine *engine, const char *id, struct err *err)
 {
 	CLEANUP_CONTAINER_LOCK struct engine *locked = engine;
@@ -206,13 +230,7 @@ int containers_finish(struct engine *engine, const char *id, struct err *err)
 		return r;
 	if (c->row_status != ROW_STARTED || runs_again(c))
 		return 0;
-	r = record_end(engine, c, err);
-	if (r <= 0)
-		return r;
-	r = FAULT("finish.recorded");
-	if (r == 0 && c->auto_remove)
-		return remove_everything(engine, c, true, err);
-	return r == 0 ? release_run(engine, c, err) : r;
+	return recover_ended(engine, c, err);
 }
 
 /* What the monitor still says: true if it is that nothing of the run is left. */
@@ -265,48 +283,12 @@ void containers_start_failed(struct engine *engine, struct container *c, const s
 		ignored = ERR_INIT;
 	/* Docker: it stays "created", with the reason and the code. */
 	if (db_run(engine->db, &ignored,
-		   "UPDATE containers SET status = CASE WHEN started_ns = 0 THEN 1 ELSE 3 END, exit_code = ?, error = ? WHERE id = ?",
+		   "UPDATE containers SET status = CASE WHEN started_ns = 0 THEN 1 ELSE 3 END, exit_code = ?, error = ?, is_new = 0 WHERE id = ?",
 		   "iss", (int64_t)code, why->msg, c->id) < 0)
 		return;
 	CLEANUP_FD int dir = engine_open_run_dir(engine, c->id);
 	if (dir >= 0)
 		unlinkat(dir, "state", 0);
-}
-
-/* Rows whose process died half-way, and runs whose monitor did. The latter are
- * looked at up to a number, so that opening stays quick beside a thousand
- * running containers; ps and whoever names one looks at the rest. */
-int engine_recover(struct engine *engine, struct err *err)
-{
-	CLEANUP_STRV struct strv ids = { 0 };
-	CLEANUP_DB_STMT struct db_stmt *row = NULL;
-	int r = db_query(engine->db, &row, err,
-			 "SELECT id FROM containers WHERE status IN (0, 4) UNION ALL"
-			 " SELECT id FROM (SELECT id FROM containers WHERE status = 2 LIMIT 32)", "");
-	while (r >= 0 && (r = db_next(row, err)) > 0)
-		strv_add(&ids, db_text(row, 0));
-	db_stmt_free(TAKE_PTR(row));
-	for (size_t i = 0; r >= 0 && i < ids.n; i++) {
-		CLEANUP_CONTAINER_LOCK struct engine *locked = engine;
-		CLEANUP_CONTAINER struct container *c = NULL;
-		struct err none = ERR_INIT;
-		/* Whoever has it looks after it. */
-		r = container_trylock(engine, ids.v[i], err);
-		if (r <= 0)
-			continue;
-		if (container_find(engine, ids.v[i], &c, &none) < 0)
-			continue;
-		bool owner_lives = c->owner_pid > 0 && state_process_ticks(c->owner_pid) == c->owner_ticks;
-		if (c->row_status == ROW_STARTED) {
-			if (c->is_orphaned)
-				r = containers_finish(engine, c->id, err);
-		} else if (!owner_lives) {
-			r = remove_everything(engine, c, c->auto_remove, err);
-		}
-	}
-	if (r >= 0)
-		r = volumes_sweep(engine, err);
-	return r < 0 ? r : events_drain(engine, err);
 }
 
 int containers_remove(struct engine *engine, const char *name, bool force, bool volumes, struct err *err)
@@ -334,5 +316,5 @@ int containers_remove(struct engine *engine, const char *name, bool force, bool 
 		return err_set(err, ERR_NOT_FOUND, 0, "No such container: %s", name);
 	if (r > 0)
 		r = FAULT("rm.marked");
-	return r < 0 ? r : remove_everything(engine, c, volumes, err);
+	return r < 0 ? r : container_remove_everything(engine, c, volumes, err);
 }

@@ -71,7 +71,7 @@ static int claim(struct engine *engine, struct container *c, struct err *err)
 	if (r == 0)
 		return err_set(err, ERR_CONFLICT, 0, "container %s is being changed by another command", c->name);
 	c->row_status = ROW_STARTED;
-	return r < 0 ? r : 0;
+	return r < 0 ? r : FAULT("start.claimed");
 }
 
 static int make_dirs(struct launch *l, struct err *err)
@@ -239,6 +239,8 @@ static int prepare(struct launch *l, struct err *err)
 	if (r == 0)
 		r = layers_ensure_mounted(l->engine->store, &l->image->config->diffids, &l->layers, err);
 	if (r >= 0)
+		r = FAULT("start.mounted");
+	if (r == 0)
 		r = make_dirs(l, err);
 	if (r == 0)
 		r = FAULT("start.dirs");
@@ -255,6 +257,8 @@ static int prepare(struct launch *l, struct err *err)
 	if (r >= 0)
 		r = build_spec(l, err);
 	if (r >= 0)
+		r = FAULT("start.volumes");
+	if (r >= 0)
 		r = networks_reserve(l->engine, c, l->image->config, l->spec, err);
 	if (r >= 0 && tx.db)
 		r = db_tx_commit(&tx, err);
@@ -267,7 +271,11 @@ static int prepare(struct launch *l, struct err *err)
 	if (r >= 0)
 		r = hosts_files_write(l->c->config, l->spec->interfaces, l->spec->interfaces_n, l->workload_fd, err);
 	if (r == 0)
+		r = FAULT("start.hosts");
+	if (r == 0)
 		r = write_spec(l, err);
+	if (r == 0)
+		r = FAULT("start.spec");
 	if (r == 0)
 		r = write_monitor_conf(l, err);
 	if (r >= 0)
@@ -287,7 +295,7 @@ int containers_launch(struct engine *engine, struct container *c, int *ret_sock,
 	}
 	r = prepare(&l, err);
 	if (r == 0)
-		r = monitor_take(engine, c->id, ret_sock, err);
+		r = monitor_take(engine, c->id, ret_sock, &c->monitor_pid, err);
 	launch_done(&l);
 	if (r == 0)
 		r = FAULT("start.monitor");
@@ -300,17 +308,20 @@ int containers_launch(struct engine *engine, struct container *c, int *ret_sock,
 
 int containers_started(struct engine *engine, struct container *c, struct err *err)
 {
+	FAULT_HERE("start.running");
 	c->started_ns = clock_wall_ns();
 	CLEANUP_DB_TX struct db_tx tx = { 0 };
 	int r = db_tx_begin(engine->db, &tx, err);
 	if (r == 0)
-		r = db_run(engine->db, err, "UPDATE containers SET started_ns = ?, exit_code = 0, oom_killed = 0, error = NULL WHERE id = ?",
-			   "is", c->started_ns, c->id);
+		r = db_run(engine->db, err, 
+			   "UPDATE containers SET started_ns = ?, exit_code = 0, oom_killed = 0, error = NULL, monitor_pid = ?,"
+			   " is_new = 0, is_stopped_by_user = 0 WHERE id = ?", "iis", c->started_ns, (int64_t)c->monitor_pid, c->id);
 	if (r >= 0)
 		r = event_record_container(engine, c, "start", NULL, err);
 	if (r >= 0)
 		r = db_tx_commit(&tx, err);
 	container_unlock(engine);
+	FAULT_HERE("start.recorded");
 	return r < 0 ? r : 0;
 }
 
@@ -319,6 +330,7 @@ int containers_await_start(struct engine *engine, struct container *c, int sock,
 	struct mon_msg msg;
 	CLEANUP_FREE char *payload = mem_calloc(1, MON_PAYLOAD_MAX);
 	int r = mon_send(sock, MON_START, 0, 0, NULL, 0, NULL, 0);
+	FAULT_HERE("start.asked");
 	db_idle(engine->db);
 	while (r >= 0) {
 		size_t n = 0;
@@ -347,6 +359,8 @@ int containers_start(struct engine *engine, const char *name, struct err *err)
 	CLEANUP_CONTAINER struct container *c = NULL;
 	CLEANUP_FD int sock = -1;
 	int r = container_find(engine, name, &c, err);
+	if (r == 0 && c->is_orphaned)
+		r = containers_finish(engine, c->id, err);
 	if (r == 0)
 		r = container_lock(engine, c->id, err);
 	CLEANUP_CONTAINER_LOCK struct engine *locked = engine;

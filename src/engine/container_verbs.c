@@ -7,6 +7,7 @@
 
 #include "containers.h"
 #include "events.h"
+#include "fault.h"
 #include "image_store.h"
 #include "monitor_proto.h"
 #include "signal_names.h"
@@ -82,6 +83,7 @@ int containers_stop(struct engine *engine, const char *name, uint32_t timeout_s,
 	if (r < 0 || !container_is_running(c))
 		return r;
 	r = request(engine, c, MON_STOP, timeout_s, signo, &sock, err);
+	FAULT_HERE("stop.asked");
 	if (r == 0)
 		r = await_reply(sock, MON_EXIT, &msg, err);
 	if (r < 0) {

@@ -116,6 +116,13 @@ int containers_list(struct engine *engine, const struct container_filter *filter
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < n; i++) {
+		/* Recovery took another process for its monitor. */
+		struct err gone = ERR_INIT;
+		if (list[i]->is_orphaned && containers_finish(engine, list[i]->id, &gone) == 0 &&
+		    container_refresh(engine, list[i], &gone) < 0) {
+			container_free(list[i]);
+			continue;
+		}
 		bool keep = (all || container_is_running(list[i])) && matches(list[i], filter, err) > 0 &&
 			    !(filter->last && (int64_t)kept >= filter->last);
 		if (keep)

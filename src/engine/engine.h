@@ -21,6 +21,7 @@ struct engine {
 	int run_fd;             /* $HULL_RUN */
 	int lock_fd;            /* container_lock.h; -1: nothing is locked */
 	int ahead_sock;         /* monitor_spawn.h; -1: none */
+	pid_t ahead_pid;
 	char ahead_id[ID_SIZE]; /* of the container it is for; "": none */
 };
 

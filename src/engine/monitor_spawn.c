@@ -14,7 +14,7 @@
 
 extern char **environ;
 
-static int spawn(const char *libexec, const char *id, int *ret_sock, struct err *err)
+static int spawn(const char *libexec, const char *id, int *ret_sock, pid_t *ret_pid, struct err *err)
 {
 	int pair[2];
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
@@ -55,6 +55,7 @@ static int spawn(const char *libexec, const char *id, int *ret_sock, struct err 
 		return -r;
 	}
 	*ret_sock = TAKE_FD(ours);
+	*ret_pid = pid;
 	return 0;
 }
 
@@ -63,14 +64,15 @@ void monitor_spawn_ahead(struct engine *engine)
 	struct err ignored = ERR_INIT;
 	id_generate(engine->ahead_id);
 	/* What stands in the way is told when it is needed. */
-	if (spawn(engine->libexec, engine->ahead_id, &engine->ahead_sock, &ignored) < 0)
+	if (spawn(engine->libexec, engine->ahead_id, &engine->ahead_sock, &engine->ahead_pid, &ignored) < 0)
 		engine->ahead_id[0] = '\0';
 }
 
-int monitor_take(struct engine *engine, const char *id, int *ret_sock, struct err *err)
+int monitor_take(struct engine *engine, const char *id, int *ret_sock, pid_t *ret_pid, struct err *err)
 {
 	if (engine->ahead_sock < 0 || !str_eq(engine->ahead_id, id))
-		return spawn(engine->libexec, id, ret_sock, err);
+		return spawn(engine->libexec, id, ret_sock, ret_pid, err);
 	*ret_sock = TAKE_FD(engine->ahead_sock);
+	*ret_pid = engine->ahead_pid;
 	return 0;
 }

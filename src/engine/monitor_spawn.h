@@ -9,4 +9,4 @@
 void monitor_spawn_ahead(struct engine *engine);
 /* The conversation with a monitor for container @id: the one that was spawned
  * ahead if it is the container's, else a new one. */
-int monitor_take(struct engine *engine, const char *id, int *ret_sock, struct err *err) MUST_CHECK;
+int monitor_take(struct engine *engine, const char *id, int *ret_sock, pid_t *ret_pid, struct err *err) MUST_CHECK;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fault.h"
 #include "firewall.h"
 #include "net_attach.h"
 #include "net_bridge.h"
@@ -193,11 +194,11 @@ static int reserve_ports(struct engine *engine, struct container *c, const struc
 }
 
 static int reserve_interface(struct engine *engine, struct container *c, const struct image_config *image,
-			     struct net_bridge *bridge, struct runtime_spec *spec, struct err *err)
+			     struct net_bridge *bridge, const char *kept, struct runtime_spec *spec, struct err *err)
 {
-	struct ip_address address;
+	struct ip_address address = bridge->gateway4;
 	char text[IP_TEXT_SIZE], bare[INET_ADDRSTRLEN], gateway[INET_ADDRSTRLEN];
-	int r = choose_address(engine, &bridge->gateway4, &address, err);
+	int r = kept && inet_pton(AF_INET, kept, address.bytes) == 1 ? 0 : choose_address(engine, &bridge->gateway4, &address, err);
 	if (r < 0)
 		return r;
 	spec->interfaces = mem_calloc(1, sizeof(*spec->interfaces));
@@ -224,10 +225,20 @@ static int reserve_interface(struct engine *engine, struct container *c, const s
 	return r < 0 ? r : reserve_ports(engine, c, image, bare, spec, err);
 }
 
+/* The address that the last run had, when the container is started again by its
+ * restart policy: it keeps that. The rest of what it held is made anew. */
+static int take_over(struct engine *engine, const char *id, char **ret, struct err *err)
+{
+	int r = db_query_text(engine->db, ret, err, "SELECT address4 FROM endpoints WHERE container = ? AND network = ?", "ss", id,
+			      DEFAULT_NETWORK);
+	return r <= 0 ? r : networks_release(engine, id, err);
+}
+
 int networks_reserve(struct engine *engine, struct container *c, const struct image_config *image, struct runtime_spec *spec,
 		     struct err *err)
 {
 	struct net_bridge bridge;
+	CLEANUP_FREE char *kept = NULL;
 	int r = networks_check_mode(engine, c->config->network_mode, err);
 	if (r < 0 || !is_bridge_mode(c->config->network_mode) || c->config->network_disabled)
 		return r;
@@ -235,7 +246,11 @@ int networks_reserve(struct engine *engine, struct container *c, const struct im
 	if (r == 0)
 		r = net_bridge_ensure(&bridge, err);
 	if (r == 0)
-		r = reserve_interface(engine, c, image, &bridge, spec, err);
+		r = FAULT("network.bridge");
+	if (r == 0)
+		r = take_over(engine, c->id, &kept, err);
+	if (r >= 0)
+		r = reserve_interface(engine, c, image, &bridge, kept, spec, err);
 	return r;
 }
 
@@ -280,5 +295,7 @@ static int release_interfaces(struct engine *engine, const char *id, struct err 
 int networks_release(struct engine *engine, const char *id, struct err *err)
 {
 	int r = release_ports(engine, id, err);
+	if (r >= 0)
+		r = FAULT("network.unpublished");
 	return r < 0 ? r : release_interfaces(engine, id, err);
 }

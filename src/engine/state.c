@@ -85,6 +85,15 @@ static const char *const steps[] = {
 	") WITHOUT ROWID;",
 	/* The image's files are still to be copied into it for this container. */
 	"ALTER TABLE container_volumes ADD COLUMN needs_copy INTEGER NOT NULL DEFAULT 0;",
+	/* Whether its monitor lives is asked by every command, for every container
+	 * that runs: one kill(2) each, instead of a look at its run state. */
+	"ALTER TABLE containers ADD COLUMN monitor_pid INTEGER NOT NULL DEFAULT 0;"
+	/* Made by a `run` that has not got it started yet: goes when that dies. */
+	"ALTER TABLE containers ADD COLUMN is_new INTEGER NOT NULL DEFAULT 0;"
+	/* What unless-stopped asks for when the machine comes up again. */
+	"ALTER TABLE containers ADD COLUMN is_stopped_by_user INTEGER NOT NULL DEFAULT 0;"
+	"DROP INDEX containers_status;"
+	"CREATE INDEX containers_status ON containers(status, monitor_pid);",
 };
 const struct db_schema engine_schema = { steps, ARRAY_LEN(steps) };
 
@@ -143,8 +152,13 @@ static void merge_started(struct container *c, bool has_run)
 	if (!has_run) {
 		c->status = c->has_been_started ? CONTAINER_EXITED : CONTAINER_CREATED;
 		c->is_orphaned = !owner_is_alive(c);
+		/* The machine went down under it: Docker's code for that. */
+		if (c->has_been_started && c->is_orphaned)
+			c->exit_code = 255;
 		return;
 	}
+	/* Between its monitor and it a workload has `internal restart`, whose pid is
+	 * the old monitor's. */
 	c->is_orphaned = !c->monitor_is_alive && !owner_is_alive(c);
 	bool is_over = !c->monitor_is_alive && c->run.status != RUN_CREATED;
 	c->status = is_over ? CONTAINER_EXITED : of_run[c->run.status % RUN_STATUS_COUNT];
@@ -202,7 +216,8 @@ static int merge(struct engine *engine, struct container *c, struct err *err)
 
 #define COLUMNS                                                                                          \
 	"id, name, image, image_name, config, command, labels, level, status, created_ns, slot, auto_remove," \
-	" owner_pid, owner_ticks, started_ns, finished_ns, exit_code, oom_killed, restart_count, error"
+	" owner_pid, owner_ticks, started_ns, finished_ns, exit_code, oom_killed, restart_count, error," \
+	" monitor_pid, is_new, is_stopped_by_user"
 
 static void from_row(struct db_stmt *row, struct container *c)
 {
@@ -227,6 +242,9 @@ static void from_row(struct db_stmt *row, struct container *c)
 	c->oom_killed = db_i64(row, 17) != 0;
 	c->restart_count = (int)db_i64(row, 18);
 	c->error = str_dup(db_text(row, 19));
+	c->monitor_pid = (int32_t)db_i64(row, 20);
+	c->is_new = db_i64(row, 21) != 0;
+	c->is_stopped_by_user = db_i64(row, 22) != 0;
 }
 
 /* The only row of @sql, or 0 when there is none, or -ENOTUNIQ. */

@@ -49,6 +49,9 @@ struct container {
 	bool auto_remove;
 	int32_t owner_pid;
 	uint64_t owner_ticks;
+	int32_t monitor_pid; /* of the last start; 0: not recorded yet */
+	bool is_new;         /* `run` made it and has not started it yet */
+	bool is_stopped_by_user;
 
 	/* ---- merged ---- */
 	enum container_status status;

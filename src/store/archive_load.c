@@ -8,6 +8,7 @@
 
 #include "convert.h"
 #include "digest.h"
+#include "fault.h"
 #include "fd.h"
 #include "image_store.h"
 #include "json.h"

@@ -15,6 +15,7 @@
 
 #include "blob_writer.h"
 #include "erofs_mount.h"
+#include "fault.h"
 #include "fd.h"
 #include "json.h"
 #include "partial.h"
@@ -204,6 +205,7 @@ int convert_start(const struct ingest *ingest, struct convert_job *job, size_t i
 	c->pid = spawn(job, is_dir, job->is_direct ? job->fd : in, result, errors, out, tee, err);
 	if (c->pid < 0)
 		return c->pid;
+	FAULT_HERE("convert.started");
 	*ret = TAKE_PTR(c);
 	return 0;
 }

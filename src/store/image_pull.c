@@ -14,6 +14,7 @@
 
 #include "convert.h"
 #include "digest.h"
+#include "fault.h"
 #include "manifest.h"
 #include "partial.h"
 #include "platform.h"

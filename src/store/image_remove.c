@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "image_store.h"
+#include "fault.h"
 #include "reference.h"
 
 /* What the rows of one removal leave to be unlinked after the commit. */
@@ -215,6 +216,7 @@ int image_remove(struct store *store, const char *name, bool force, const struct
 	if (r < 0 || (r = db_tx_commit(&tx, err)) < 0)
 		return r;
 	strv_extend(report, &lines);
+	FAULT_HERE("image.forgotten");
 	return layers_remove_files(store, &garbage.layers, &garbage.blobs, err);
 }
 

@@ -5,6 +5,7 @@
 
 #include "clock.h"
 #include "digest.h"
+#include "fault.h"
 #include "reference.h"
 
 void image_free(struct image *image)
@@ -227,6 +228,7 @@ int image_add(struct store *store, const struct ingest *ingest, const struct ima
 		if (in->layers[i].blob_digest[0] && (r = layer_sync(ingest, in->layers[i].blob_file, err)) < 0)
 			return r;
 	}
+	FAULT_HERE("image.synced");
 	digest_of(in->config, in->config_len, id);
 	CLEANUP_DB_TX struct db_tx tx = { 0 };
 	if ((r = db_tx_begin(store->db, &tx, err)) < 0)
@@ -234,8 +236,10 @@ int image_add(struct store *store, const struct ingest *ingest, const struct ima
 	for (size_t i = 0; i < in->layers_n; i++)
 		if ((r = layer_add(store, ingest, &in->layers[i], err)) < 0)
 			return r;
+	FAULT_HERE("image.moved");
 	if ((r = insert_image(store, in, config, id, err)) < 0 || (r = db_tx_commit(&tx, err)) < 0)
 		return r;
+	FAULT_HERE("image.added");
 	memcpy(ret_id, id, sizeof(id));
 	return 0;
 }

@@ -8,6 +8,7 @@
 
 #include "clock.h"
 #include "erofs_mount.h"
+#include "fault.h"
 #include "fd.h"
 #include "reference.h"
 #include "settle.h"
@@ -226,6 +227,7 @@ int layers_remove_files(struct store *store, const struct strv *diffids, const s
 	}
 	for (size_t i = 0; r >= 0 && i < blobs->n; i++)
 		r = remove_unless_known(store, "blobs/sha256", true, digest_hex(blobs->v[i]), err);
+	FAULT_HERE("image.unlinked");
 	return r < 0 ? r : db_tx_commit(&tx, err);
 }
 

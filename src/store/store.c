@@ -6,6 +6,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include "fault.h"
 #include "fd.h"
 #include "random.h"
 #include "str.h"
@@ -43,6 +44,7 @@ int ingest_begin(struct store *store, struct ingest *ret, struct err *err)
 			continue;
 		if (flock(in.dir_fd, LOCK_EX | LOCK_NB) == 0 && fstat(in.dir_fd, &st) == 0 && st.st_nlink > 0 &&
 		    access(path, F_OK) == 0) {
+			FAULT_HERE("ingest.begun");
 			*ret = in;
 			return 0;
 		}

@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 
 #include "event_log.h"
+#include "fault.h"
 #include "fd.h"
 #include "monitor.h"
 
@@ -104,6 +105,7 @@ static void launched(void *ctx, uint32_t events)
 	int r = launch_finish(m, &e->launch, &res, &got);
 	e->pty = got.pty;
 	struct client *c = e->client;
+	FAULT_HERE("monitor.exec_launched");
 	if (r == 0) {
 		e->pid = res.pid;
 		e->exit = (struct loop_source){ .fd = got.pidfd, .ready = exited, .ctx = e };

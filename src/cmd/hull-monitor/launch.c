@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 
 #include "buf.h"
+#include "fault.h"
 #include "fd.h"
 #include "monitor.h"
 #include "runtime_spec.h"
@@ -45,6 +46,14 @@ static void undo_monitor_ways(const struct monitor *m)
 	CLEANUP_FD int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
 	if (fd >= 0)
 		(void)!write(fd, text, (size_t)n);
+}
+
+/* Without a monitor nobody would own what a launcher makes. */
+static void die_with(pid_t monitor)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != monitor)
+		_exit(1);
 }
 
 static int run(struct monitor *m, const struct launch_request *request, bool is_exec, struct launch_result *res,
@@ -80,6 +89,7 @@ static void child(struct monitor *m, const struct launch_request *request, bool 
 	struct isolation_fds got = ISOLATION_FDS_INIT;
 	int fds[3];
 	size_t n = 0;
+	FAULT_HERE("launcher.forked");
 	res.r = run(m, request, is_exec, &res, &got);
 	if (res.r < 0 && !err_is_set(&res.err))
 		(void)err_set(&res.err, ERR_SYSTEM, res.r, "start");
@@ -89,6 +99,7 @@ static void child(struct monitor *m, const struct launch_request *request, bool 
 		fds[n++] = got.hold;
 	if (res.r >= 0 && (res.has_pty = got.pty >= 0))
 		fds[n++] = got.pty;
+	FAULT_HERE("launcher.done");
 	(void)!fd_send(sock, &res, sizeof(res), fds, n);
 	_exit(0);
 }
@@ -111,6 +122,7 @@ static void wait_for_order(struct monitor *m, int sock)
 void launch_prepare(struct monitor *m)
 {
 	int sv[2];
+	pid_t self = getpid();
 	m->spare.sock = -1;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) < 0)
 		return;
@@ -118,6 +130,7 @@ void launch_prepare(struct monitor *m)
 	if (pid == 0) {
 		close(sv[0]);
 		close(HULL_SOCKET);
+		die_with(self);
 		undo_monitor_ways(m);
 		wait_for_order(m, sv[1]);
 	}
@@ -148,7 +161,7 @@ static int fork_launcher(struct monitor *m, struct launch *launch, const struct 
 	int sv[2];
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) < 0)
 		return err_set(err, ERR_SYSTEM, -errno, "make a socket pair");
-	pid_t pid = fork();
+	pid_t self = getpid(), pid = fork();
 	if (pid < 0) {
 		int r = err_set(err, ERR_SYSTEM, -errno, "fork");
 		close(sv[0]);
@@ -157,6 +170,7 @@ static int fork_launcher(struct monitor *m, struct launch *launch, const struct 
 	}
 	if (pid == 0) {
 		close(sv[0]);
+		die_with(self);
 		undo_monitor_ways(m);
 		child(m, request, is_exec, sv[1]);
 	}

@@ -20,6 +20,7 @@
 #include <sys/wait.h>
 
 #include "clock.h"
+#include "fault.h"
 #include "fd.h"
 #include "monitor.h"
 #include "str.h"
@@ -155,6 +156,7 @@ static void launched(void *ctx, uint32_t events)
 		start_failed(m, &res.err);
 		return;
 	}
+	FAULT_HERE("monitor.launched");
 	m->handle = res.handle;
 	m->exit = (struct loop_source){ .fd = got.pidfd, .ready = workload_exited, .ctx = m };
 	r = loop_watch(&m->loop, &m->exit, EPOLLIN);
@@ -179,6 +181,7 @@ static void launched(void *ctx, uint32_t events)
 	m->state.error[0] = '\0';
 	health_started(m);
 	lifecycle_save(m);
+	FAULT_HERE("monitor.running");
 	for (size_t i = 0; i < CLIENTS_MAX; i++) {
 		struct client *c = &m->client[i];
 		if (c->source.fd >= 0 && c->wants_started && !c->exec) {
@@ -186,6 +189,7 @@ static void launched(void *ctx, uint32_t events)
 			client_send(c, MON_STARTED, (uint32_t)m->handle.pid, 0, NULL, 0);
 		}
 	}
+	FAULT_HERE("monitor.told_start");
 	output_go(m);
 	monitor_trim_soon(m);
 	thread_caps_lower();
@@ -269,6 +273,7 @@ void lifecycle_stop(struct monitor *m, uint32_t timeout_s, uint32_t signo, bool 
 	if (!lifecycle_is_up(m))
 		return;
 	lifecycle_save(m);
+	FAULT_HERE("monitor.stopping");
 	if (signo == 0 || signo == MON_DEFAULT)
 		signo = m->conf->stop_signal;
 	if (timeout_s == MON_DEFAULT)
@@ -316,6 +321,7 @@ static void workload_exited(void *ctx, uint32_t events)
 	CLEANUP_FD int pidfd = loop_remove(&m->loop, &m->exit);
 	thread_caps_raise_all();
 	int code = launch_reap(pidfd, &was_killed);
+	FAULT_HERE("monitor.reaped");
 	loop_timer_stop(&m->loop, &m->stop_timer);
 	m->state.exit_code = code < 0 ? 255 : code;
 	m->state.finished_ns = clock_wall_ns();
@@ -338,6 +344,7 @@ static void workload_exited(void *ctx, uint32_t events)
 		m->state.restart_delay_ms = 0;
 	}
 	lifecycle_save(m);
+	FAULT_HERE("monitor.exited");
 	/* With the pid namespace of its own everything else is dead too; with the
 	 * host's, what is left holds our pipes. The owner destroys by itself. */
 	if (!m->had_owner)
@@ -387,6 +394,7 @@ static void restart_now(void *ctx)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);
 	thread_caps_raise_all();
+	FAULT_HERE("monitor.restart");
 	/* The lock goes with the exec, by close-on-exec. */
 	execlp(hull_program(m), "hull", "internal", "restart", m->conf->id, (char *)NULL);
 	m->state.status = RUN_EXITED;
@@ -421,7 +429,9 @@ static void finish(struct monitor *m)
 	 * lock are free by then. */
 	give_up_name(m);
 	cleanup_fd(&m->lock_fd);
+	FAULT_HERE("monitor.unlocked");
 	client_tell_exit(m, (uint32_t)m->state.exit_code, m->state.oom_killed);
+	FAULT_HERE("monitor.told_exit");
 	m->is_finished = true;
 	bool has_owner = m->had_owner;
 	if (!has_owner)
@@ -451,6 +461,7 @@ void lifecycle_output_drained(struct monitor *m)
 {
 	m->is_draining = false;
 	log_sink_finish(&m->log);
+	FAULT_HERE("monitor.drained");
 	if (m->state.status != RUN_RESTARTING) {
 		finish(m);
 		return;

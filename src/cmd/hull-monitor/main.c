@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 
 #include "fd.h"
+#include "fault.h"
 #include "memory_trim.h"
 #include "monitor.h"
 #include "str.h"
@@ -157,6 +158,7 @@ static int init(struct monitor *m, const char *id, struct err *err)
 	r = run_state_lock(m->dirfd, &m->lock_fd);
 	if (r < 0)
 		return err_set(err, ERR_CONFLICT, r, "another monitor has the workload");
+	FAULT_HERE("monitor.locked");
 	r = monitor_conf_read(m->dirfd, &m->conf, err);
 	if (r == 0)
 		r = isolation_get(ISOLATION_CONTAINER, &m->isolation, err);
@@ -174,6 +176,7 @@ static int init(struct monitor *m, const char *id, struct err *err)
 		}
 	}
 	lifecycle_save(m);
+	FAULT_HERE("monitor.created");
 	return 0;
 }
 
@@ -182,6 +185,10 @@ int main(int argc, char **argv)
 	struct monitor *m = &monitor;
 	struct err err = ERR_INIT;
 	struct stat st;
+	if (argc == 2 && str_eq(argv[1], "--faults")) {
+		fault_list(STDOUT_FILENO);
+		return 0;
+	}
 	if (argc != 2 || strlen(argv[1]) > 64 || strchr(argv[1], '/') || fstat(HULL_SOCKET, &st) < 0 || !S_ISSOCK(st.st_mode)) {
 		static const char usage[] = "hull-monitor is started by hull: hull-monitor ID, with a socket as descriptor 3\n";
 		(void)!write(2, usage, sizeof(usage) - 1);

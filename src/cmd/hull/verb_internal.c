@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `hull internal ...`: what a monitor asks for when nobody else is there. */
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli.h"
 #include "containers.h"
+#include "fault.h"
+#include "recover.h"
 #include "settle.h"
 
 static int run_exited(struct cli *cli, const void *opts, int argc, char **argv)
@@ -44,6 +49,28 @@ static int run_settle(struct cli *cli, const void *opts, int argc, char **argv)
 	return 0;
 }
 
+/* Those of the monitor come from itself; nothing in a build without them. */
+static int run_faults(struct cli *cli, const void *opts, int argc, char **argv)
+{
+	const char *libexec = getenv("HULL_LIBEXECDIR");
+	CLEANUP_FREE char *monitor = str_printf("%s/hull-monitor", str_is_empty(libexec) ? HULL_LIBEXECDIR : libexec);
+	fault_list(STDOUT_FILENO);
+	execl(monitor, "hull-monitor", "--faults", (char *)NULL);
+	struct err err = ERR_INIT;
+	err_set(&err, ERR_SYSTEM, -errno, "run %s", monitor);
+	return cli_fail(cli, &err);
+}
+
+/* For the unit that runs when the machine has come up. */
+static int run_boot(struct cli *cli, const void *opts, int argc, char **argv)
+{
+	struct err err = ERR_INIT;
+	CLEANUP_ENGINE struct engine *engine = NULL;
+	if (engine_open(&engine, &err) < 0 || engine_boot(engine, &err) < 0)
+		return cli_fail(cli, &err);
+	return 0;
+}
+
 static const struct option no_options[] = { OPTIONS_END };
 const struct verb verb_internal_exited = {
 	.names = { "internal exited" }, .args = "ID", .brief = "Record that a container has ended", .options = no_options,
@@ -56,4 +83,12 @@ const struct verb verb_internal_restart = {
 const struct verb verb_internal_settle = {
 	.names = { "internal settle" }, .args = "", .brief = "Write what was pulled to the disk", .options = no_options,
 	.opts_size = 1, .min_args = 0, .max_args = 0, .is_hidden = true, .run = run_settle,
+};
+const struct verb verb_internal_faults = {
+	.names = { "internal faults" }, .args = "", .brief = "List the points where a test can make hull die",
+	.options = no_options, .opts_size = 1, .max_args = 0, .is_hidden = true, .is_local = true, .run = run_faults,
+};
+const struct verb verb_internal_boot = {
+	.names = { "internal boot" }, .args = "", .brief = "Start what a restart policy wants running after a reboot",
+	.options = no_options, .opts_size = 1, .max_args = 0, .is_hidden = true, .run = run_boot,
 };

@@ -45,6 +45,8 @@
 	X(internal_exited) \
 	X(internal_restart) \
 	X(internal_settle) \
+	X(internal_faults) \
+	X(internal_boot) \
 	X(internal_man)
 
 #define DECLARE(name) extern const struct verb verb_##name;

@@ -69,6 +69,9 @@ static int set_identity(const struct spec_process *p, struct err *err)
 		return err_set(err, ERR_SYSTEM, errno, "become group %u", u->gid);
 	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0 || syscall(SYS_setresuid, u->uid, u->uid, u->uid) < 0)
 		return err_set(err, ERR_SYSTEM, errno, "become user %u", u->uid);
+	/* The change of identity cleared it; a custom filter may refuse, and then
+	 * recovery kills what a dead monitor leaves. */
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	return 0;
 }
 

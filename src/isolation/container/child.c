@@ -39,7 +39,9 @@ static int become_root(const struct runtime_spec *spec, struct err *err)
 		return 0;
 	if (syscall(SYS_setresgid, 0, 0, 0) < 0 || syscall(SYS_setresuid, 0, 0, 0) < 0 || syscall(SYS_setgroups, 0, NULL) < 0)
 		return err_set(err, ERR_SYSTEM, errno, "become root of the user namespace");
-	/* The change of identity made this process dumpable again. */
+	/* The change of identity made this process dumpable again, and forget that
+	 * it is to die with the monitor. */
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	return 0;
 }

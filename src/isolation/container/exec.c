@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 
 #include "internal.h"
+#include "fault.h"
 #include "process.h"
 
 static const struct {
@@ -77,6 +78,7 @@ static int enter(const struct isolation_handle *handle, struct cgroup_layout *la
 		if (cgroup_ns < 0)
 			return err_set(err, ERR_SYSTEM, errno, "open the container's cgroup namespace");
 	}
+	FAULT_HERE("exec.entering");
 	if (flags && setns(pidfd, flags) < 0)
 		return err_set(err, ERR_SYSTEM, errno, "enter the container's namespaces");
 	*ret_cgroup_ns = TAKE_FD(cgroup_ns);
@@ -93,6 +95,7 @@ static int run_child(const struct spec_process *process, const struct isolation_
 		return err_set(err, ERR_SYSTEM, errno, "enter the container's cgroup namespace");
 	if (has_userns && (syscall(SYS_setresgid, 0, 0, 0) < 0 || syscall(SYS_setresuid, 0, 0, 0) < 0))
 		return err_set(err, ERR_SYSTEM, errno, "become root of the user namespace");
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	setsid();
 	int r = terminal_set_up(process, io, &master, err);

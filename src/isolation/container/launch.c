@@ -11,6 +11,7 @@
 
 #include "clock.h"
 #include "container_resources.h"
+#include "fault.h"
 #include "fd.h"
 #include "firewall.h"
 #include "internal.h"
@@ -86,8 +87,10 @@ static int attach_network(const struct runtime_spec *spec, pid_t pid, struct err
 	if (r == 0)
 		r = net_attach(netns, spec->interfaces, spec->interfaces_n, err);
 	if (r == 0)
+		r = FAULT("launch.attached");
+	if (r == 0)
 		r = net_publish(spec->ports, spec->ports_n, err);
-	return r;
+	return r == 0 ? FAULT("launch.published") : r;
 }
 
 static int set_oom_score(pid_t pid, const struct spec_process *p, struct err *err)
@@ -315,6 +318,7 @@ static int launch(const struct runtime_spec *spec, const struct isolation_io *io
 	cleanup_fd(&theirs);
 	handle->pid = pid;
 	ret->pidfd = TAKE_FD(pidfd);
+	FAULT_HERE("launch.cloned");
 	r = process_start_ticks(pid, &handle->pid_start_ticks);
 	if (r < 0)
 		r = err_set(err, ERR_SYSTEM, r, "look at the new process");
@@ -347,6 +351,8 @@ int container_start(const struct runtime_spec *spec, const struct isolation_io *
 	if (spec->cgroup_path && str_copy(handle.cgroup, sizeof(handle.cgroup), spec->cgroup_path) < 0)
 		return err_set(err, ERR_INVALID, 0, "the control group's path is too long");
 	r = make_cgroup(spec, &layout, &cg, err);
+	if (r == 0)
+		r = FAULT("launch.cgroup");
 	if (r == 0)
 		r = launch(spec, io, &layout, &cg, &handle, ret, err);
 	else

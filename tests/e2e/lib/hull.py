@@ -21,6 +21,8 @@ import time
 import traceback
 import unittest
 
+from lib import leaks
+
 CLONE_NEWNET = 0x40000000
 CLONE_NEWNS = 0x00020000
 BUILD = pathlib.Path(os.environ.get("HULL_BUILD", "build")).resolve()
@@ -96,50 +98,10 @@ class Hull:
     # ---- what is left behind
 
     def leftovers(self):
-        """Everything outside the database that belongs to a workload of ours."""
-        left = []
-        for line in open("/proc/self/mountinfo", encoding="utf-8"):
-            point = line.split()[4]
-            if point.startswith(str(self.dir)) and not point.startswith(str(self.run_dir / "layers")):
-                left.append(f"mount {point}")
-        for folder in (self.root / "workloads", self.run_dir / "workloads"):
-            if folder.is_dir():
-                left += [f"folder {path}" for path in folder.iterdir()]
-        for process in pathlib.Path("/proc").iterdir():
-            if not process.name.isdigit():
-                continue
-            try:
-                environ = (process / "environ").read_bytes()
-                name = (process / "comm").read_text().strip()
-            except OSError:
-                continue
-            if f"HULL_RUN={self.run_dir}".encode() in environ.split(b"\0") and int(process.name) != os.getpid():
-                if name.startswith("hull") and (process / "exe").exists():
-                    left.append(f"process {process.name} {name}")
-        for cgroup in self.cgroups():
-            left.append(f"cgroup {cgroup}")
-        links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=False).stdout
-        left += [f"link {line.split(':')[1].strip()}" for line in links.splitlines() if "veth" in line or "hv" in line.split(":")[1]]
-        return left
-
-    def cgroups(self):
-        """Cgroups of workloads that this hull knows or knew."""
-        ids = set(getattr(self, "known_ids", ()))
-        found = []
-        # os.walk() bears that others' cgroups come and go meanwhile.
-        for base, folders, _ in os.walk("/sys/fs/cgroup"):
-            if os.path.basename(base) == "hull":
-                found += [os.path.join(base, name) for name in folders if name in ids]
-                folders.clear()
-        return found
-
-    def remember_ids(self):
-        known = getattr(self, "known_ids", set())
-        known |= set(self.out("ps", "-aq", "--no-trunc", code=None).split())
-        self.known_ids = known
+        """Everything that belongs to a workload of ours, with none there."""
+        return leaks.leftovers(self, nothing_runs=True)
 
     def remove_all(self):
-        self.remember_ids()
         ids = self.out("ps", "-aq", "--no-trunc", code=None).split()
         if ids:
             self("rm", "-f", "-v", *ids, code=None)

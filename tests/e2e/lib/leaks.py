@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What hull has made on this machine and no container or image that it lists
+accounts for: mounts, control groups, links, firewall elements, processes,
+folders, rows, files. Read from the outside, without a hull command (one would
+clean up)."""
+import json
+import os
+import pathlib
+import shutil
+import sqlite3
+import subprocess
+
+CREATING, CREATED, STARTED, EXITED, REMOVING = range(5)
+
+
+def processes(hull):
+    """pid -> name of hull's own processes with this state."""
+    found = {}
+    wanted = f"HULL_RUN={hull.run_dir}".encode()
+    for process in pathlib.Path("/proc").iterdir():
+        if not process.name.isdigit() or int(process.name) == os.getpid():
+            continue
+        try:
+            name = (process / "comm").read_text().strip()
+            if name.startswith("hull") and wanted in (process / "environ").read_bytes().split(b"\0") and \
+                    (process / "stat").read_text().rsplit(")", 1)[1].split()[0] != "Z":
+                found[int(process.name)] = name
+        except OSError:
+            continue
+    return found
+
+
+def parent_of(pid):
+    try:
+        return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    except OSError:
+        return 0
+
+
+class Database:
+    def __init__(self, hull):
+        path = hull.root / "hull.db"
+        self.db = sqlite3.connect(f"file:{path}?mode=ro", uri=True) if path.exists() else None
+
+    def rows(self, query):
+        try:
+            return self.db.execute(query).fetchall() if self.db else []
+        except sqlite3.OperationalError:
+            return []
+
+    def close(self):
+        if self.db:
+            self.db.close()
+
+
+def _orphan_rows(db, ids):
+    for table in ("endpoints", "ports", "container_volumes"):
+        for (container,) in db.rows(f"SELECT container FROM {table}"):
+            if container not in ids:
+                yield f"row of {table} for {container[:12]}"
+            elif ids[container] != STARTED and table != "container_volumes":
+                yield f"row of {table} for {container[:12]}, which does not run"
+    for (name,) in db.rows("SELECT name FROM volumes WHERE is_anonymous AND name NOT IN (SELECT volume FROM container_volumes)"):
+        yield f"anonymous volume {name[:12]} of no container"
+
+
+def _mounts(hull):
+    layers = str(hull.run_dir / "layers")
+    for line in open("/proc/self/mountinfo", encoding="utf-8"):
+        point = line.split()[4]
+        if point.startswith(str(hull.dir)) and not point.startswith(layers):
+            yield f"mount {point}"
+
+
+def _folders(hull, db, ids):
+    for top in (hull.root, hull.run_dir):
+        folder = top / "workloads"
+        for path in folder.iterdir() if folder.is_dir() else ():
+            if path.name not in ids:
+                yield f"folder {path}"
+    ingest = hull.root / "ingest"
+    for path in ingest.iterdir() if ingest.is_dir() else ():
+        if path.is_dir():
+            yield f"folder {path}"
+    if not db.db:
+        return
+    known = {row[0].split(":")[1] for row in db.rows("SELECT diffid FROM layers")}
+    for path in (hull.root / "layers").iterdir() if (hull.root / "layers").is_dir() else ():
+        if path.name.split(".")[0] not in known:
+            yield f"layer without a row: {path}"
+    known = {row[0].split(":")[1] for row in db.rows("SELECT digest FROM blobs")}
+    for path in (hull.root / "blobs/sha256").iterdir() if (hull.root / "blobs/sha256").is_dir() else ():
+        if path.name not in known:
+            yield f"blob without a row: {path}"
+    known = {row[0] for row in db.rows("SELECT name FROM volumes")}
+    for path in (hull.root / "volumes").iterdir() if (hull.root / "volumes").is_dir() else ():
+        if path.name not in known:
+            yield f"volume without a row: {path}"
+    for (diffid,) in db.rows("SELECT diffid FROM layers WHERE diffid NOT IN (SELECT diffid FROM image_layers)"):
+        yield f"layer of no image: {diffid[:19]}"
+    for (image,) in db.rows("SELECT id FROM images WHERE is_hidden AND id NOT IN (SELECT image FROM containers)"):
+        yield f"hidden image of no container: {image[:19]}"
+
+
+def cgroups(ids):
+    """Folders of these workloads in any hierarchy: one mount, or one each."""
+    top = pathlib.Path("/sys/fs/cgroup")
+    found = []
+    for base in (top, *top.iterdir()):
+        try:
+            found += [base / "hull" / name for name in os.listdir(base / "hull") if name in ids]
+        except OSError:
+            continue
+    return found
+
+
+def _network(hull, db, running):
+    expected = {row[0] for row in db.rows("SELECT host_name FROM endpoints")}
+    links = subprocess.run(["ip", "-j", "link"], capture_output=True, text=True, check=False).stdout
+    for link in json.loads(links or "[]"):
+        name = link["ifname"]
+        if (name.startswith(("hv", "veth"))) and name not in expected and not any(name[2:] == i[:11] for i in running):
+            yield f"link {name}"
+    if not shutil.which("nft"):
+        return
+    table = subprocess.run(["nft", "-j", "list", "table", "inet", "hull"], capture_output=True, text=True, check=False)
+    if table.returncode != 0:
+        table = subprocess.run(["nft", "-j", "list", "ruleset"], capture_output=True, text=True, check=False)
+    ports = {row[0] for row in db.rows("SELECT host_port FROM ports")}
+    for item in json.loads(table.stdout or "{}").get("nftables", []):
+        table = item.get("map", {})
+        if not table.get("name", "").startswith("ports"):
+            continue
+        for key, _ in table.get("elem", []):
+            port = key["concat"][-1]
+            if port not in ports:
+                yield f"published port {port}"
+
+
+def leftovers(hull, nothing_runs=False):
+    """A list of words; empty when all is accounted for. @nothing_runs: no
+    container should be there at all."""
+    db = Database(hull)
+    try:
+        ids = dict(db.rows("SELECT id, status FROM containers"))
+        ever = {row[0] for row in db.rows("SELECT DISTINCT actor FROM events WHERE type = 'container'")} | set(ids)
+        running = {i for i, status in ids.items() if status == STARTED}
+        left = list(_mounts(hull)) + list(_folders(hull, db, ids)) + list(_orphan_rows(db, ids)) + \
+            list(_network(hull, db, running))
+        left += [f"row {i[:12]} with status {status}" for i, status in ids.items()
+                 if nothing_runs or status in (CREATING, REMOVING)]
+        left += [f"cgroup {path}" for path in cgroups(ever - running)]
+        for pid, name in processes(hull).items():
+            try:
+                words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if not (name == "hull-monitor" and len(words) > 1 and words[1].decode() in running):
+                left.append(f"process {pid} {b' '.join(words).decode()}")
+        return left
+    finally:
+        db.close()
