@@ -47,6 +47,9 @@ SCENARIOS = [
              monitor_dies=True),
     Scenario("rm", ("rm", "-v", "cc"), [("create", "--name", "cc", "-v", "/data", *LONG)]),
     Scenario("rm -f", ("rm", "-f", "cc"), [RUN_D]),
+    Scenario("run with a volume to fill", ("run", "--rm", "--name", "cc", "-v", "vol:/etc", "--network", "none", "demo", "true"),
+             undone=True),
+    Scenario("volume rm", ("volume", "rm", "vol"), [("volume", "create", "vol")]),
     Scenario("import", ("import", "-", "other"), stdin=True),
     Scenario("rmi", ("rmi", "-f", "other"), [("import", "-", "other")]),
     Scenario("rm of the last user of an image", ("rm", "cc"),
@@ -140,6 +143,7 @@ class Crash(HullTest):
         self.hull.remove_all()
         self.hull("run", "--rm", "--name", "cc", "-p", PORT, "demo", "true")
         self.hull("rmi", "-f", "other", code=None)
+        self.hull("volume", "rm", "vol", code=None)
         self.hull("ps")
         self.assertEqual(self.hull.wait_until_clean(), [], "left behind in the end")
 
