@@ -26,6 +26,22 @@ int fd_write_all(int fd, const void *data, size_t len)
 	return 0;
 }
 
+int fd_copy(int from, int to)
+{
+	enum { COPY_BYTES = 256 * 1024 };
+	CLEANUP_FREE char *block = mem_calloc(1, COPY_BYTES);
+	for (;;) {
+		ssize_t n = read(from, block, COPY_BYTES);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : 0;
+		int r = fd_write_all(to, block, (size_t)n);
+		if (r < 0)
+			return r;
+	}
+}
+
 int fd_read_exact(int fd, void *data, size_t len)
 {
 	char *p = data;

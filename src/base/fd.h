@@ -12,6 +12,8 @@
  * Returns 0 or a negative errno. */
 int fd_write_all(int fd, const void *data, size_t len) MUST_CHECK;
 /* Read exactly @len bytes; -ENODATA at an early end of file. */
+/* From where @from stands to its end. */
+int fd_copy(int from, int to) MUST_CHECK;
 int fd_read_exact(int fd, void *data, size_t len) MUST_CHECK;
 /* Append everything up to end of file; -E2BIG past the buffer's maximum. */
 int fd_read_all(int fd, struct buf *b) MUST_CHECK;

@@ -3,7 +3,6 @@
  * that neither depth nor renames under our feet can lead elsewhere. */
 #include "layer_export.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,6 +13,7 @@
 #include <unistd.h>
 
 #include "buf.h"
+#include "dir_names.h"
 #include "str.h"
 #include "tar_writer.h"
 
@@ -38,6 +38,7 @@ struct seen {
 
 struct export {
 	enum layer_export_mode mode;
+	const struct strv *mount_points;
 	struct tar_writer tar;
 	struct level *levels;
 	size_t depth;
@@ -57,28 +58,6 @@ struct export {
 static int failed(const struct export *x, struct err *err, const char *what)
 {
 	return err_set(err, ERR_SYSTEM, -errno, "%s %.200s", what, buf_str(&x->path));
-}
-
-static int compare(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static int list_names(int fd, struct strv *names)
-{
-	CLEANUP_FD int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	CLEANUP_DIR DIR *dir = copy < 0 ? NULL : fdopendir(copy);
-	if (!dir)
-		return -errno;
-	copy = -1;
-	for (struct dirent *e; errno = 0, e = readdir(dir);)
-		if (!str_eq(e->d_name, ".") && !str_eq(e->d_name, ".."))
-			strv_add(names, e->d_name);
-	if (errno)
-		return -errno;
-	if (names->n)
-		qsort(names->v, names->n, sizeof(*names->v), compare);
-	return 0;
 }
 
 /* ---- hard links ---- */
@@ -286,7 +265,7 @@ static int push_level(struct export *x, int fd, struct err *err)
 	if (l->fd < 0)
 		return failed(x, err, "open");
 	x->depth++;
-	int r = list_names(l->fd, &l->names);
+	int r = dir_names(l->fd, &l->names);
 	return r < 0 ? err_set(err, ERR_SYSTEM, r, "read %.200s", buf_str(&x->path)) : 0;
 }
 
@@ -327,6 +306,8 @@ static int export_name(struct export *x, int dir, const char *name, struct err *
 		return 0;
 	if (S_ISCHR(st.st_mode) && st.st_rdev == 0)
 		return x->mode == LAYER_EXPORT_UPPER ? write_whiteout(x, err) : 0;
+	if (dir_is_bare_mount_point(x->mount_points, buf_str(&x->path), fd, &st))
+		return 0;
 	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
 	r = write_entry(x, fd, &st, proc, err);
 	return r < 0 || !S_ISDIR(st.st_mode) ? r : enter_dir(x, fd, err);
@@ -352,10 +333,12 @@ static int export_tree(struct export *x, int dir_fd, struct err *err)
 	return r < 0 ? r : tar_writer_finish(&x->tar, err);
 }
 
-int layer_export(int dir_fd, enum layer_export_mode mode, int out_fd, uint64_t *ret_bytes, struct err *err)
+int layer_export(int dir_fd, enum layer_export_mode mode, const struct strv *mount_points, int out_fd, uint64_t *ret_bytes,
+		 struct err *err)
 {
 	struct export *x = mem_calloc(1, sizeof(*x));
 	x->mode = mode;
+	x->mount_points = mount_points;
 	x->path = BUF_INIT(TAR_PATH_MAX - 16);
 	x->xattr_text = BUF_INIT(XATTR_BYTES_MAX);
 	x->levels = mem_calloc(DEPTH_MAX, sizeof(*x->levels));

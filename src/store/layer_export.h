@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "err.h"
+#include "str.h"
 
 enum layer_export_mode {
 	/* Whiteouts (0:0 character devices) become .wh.NAME, opaque directories
@@ -22,5 +23,8 @@ enum layer_export_mode {
 };
 
 /* Archive what is below @dir_fd to @out_fd; both stay the caller's. Blocks.
- * Sockets are left out. *ret_bytes (may be NULL): length of the archive. */
-int layer_export(int dir_fd, enum layer_export_mode mode, int out_fd, uint64_t *ret_bytes, struct err *err) MUST_CHECK;
+ * Sockets are left out. @mount_points (may be NULL; absolute paths): what was
+ * made only to be mounted on, and is still empty, is left out too. *ret_bytes
+ * (may be NULL): length of the archive. */
+int layer_export(int dir_fd, enum layer_export_mode mode, const struct strv *mount_points, int out_fd, uint64_t *ret_bytes,
+		 struct err *err) MUST_CHECK;

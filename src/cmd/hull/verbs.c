@@ -22,6 +22,9 @@
 	X(inspect) \
 	X(port) \
 	X(logs) \
+	X(diff) \
+	X(commit) \
+	X(export) \
 	X(pull) \
 	X(push) \
 	X(images)      \

@@ -498,7 +498,7 @@ TEST(an_upper_directory_becomes_a_layer_and_back)
 	CLEANUP_FD int out = open(tar, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	struct err err = ERR_INIT;
 	uint64_t bytes = 0;
-	if (layer_export(dir, LAYER_EXPORT_UPPER, out, &bytes, &err) < 0)
+	if (layer_export(dir, LAYER_EXPORT_UPPER, NULL, out, &bytes, &err) < 0)
 		test_fail(__FILE__, __LINE__, "%s", err.msg);
 	struct stat st;
 	CHECK_EQ(fstat(out, &st), 0);
