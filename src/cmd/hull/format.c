@@ -729,7 +729,8 @@ static int command(struct run *run, struct scan *sc, bool has_piped, struct json
 	}
 	if (has_piped)
 		c.args[c.n++] = piped;
-	if (!c.n)
+	bool may_be_empty = functions[f].call == fn_print || functions[f].call == fn_println;
+	if (!c.n && !may_be_empty)
 		return err_set(run->err, ERR_INVALID, 0, "template: wrong number of args for %s", functions[f].name);
 	*ret = functions[f].call(&c);
 	return 0;

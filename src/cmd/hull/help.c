@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "examples.h"
+
 static int by_name(const void *a, const void *b)
 {
 	return strcmp((*(const struct option *const *)a)->name, (*(const struct option *const *)b)->name);
@@ -78,8 +80,9 @@ void help_verb(FILE *out, const struct cli *cli, const struct verb *verb)
 		fprintf(out, "\nOptions:\n");
 		print_options(out, &list);
 	}
-	if (verb->examples && !cli->as_docker)
-		fprintf(out, "\nExamples:\n%s", verb->examples);
+	const char *examples = verb_examples(verb);
+	if (examples && !cli->as_docker)
+		fprintf(out, "\nExamples:\n%s", examples);
 }
 
 /* The form of @verb that @group knows ("ls" of "image ls"), or NULL. */

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "examples.h"
 #include "help.h"
 
 /* When the texts last changed; a build must not depend on the day. */
@@ -221,7 +222,7 @@ void manual_roff(FILE *out, const struct verb *verb)
 	roff_text(out, verb->details ? verb->details : verb->brief);
 	fputs(verb->details ? "" : ".\n", out);
 	roff_options(out, "OPTIONS", &list);
-	roff_examples(out, verb->examples);
+	roff_examples(out, verb_examples(verb));
 	fputs(".SH SEE ALSO\n.BR hull (1)\n", out);
 }
 
@@ -292,6 +293,6 @@ void manual_markdown(FILE *out, const struct verb *verb)
 		markdown_cell(out, o->help);
 		fputs(o->flags & OPTION_HULL ? " (hull's own) |\n" : " |\n", out);
 	}
-	if (verb->examples)
-		fprintf(out, "\n```\n%s```\n", verb->examples);
+	if (verb_examples(verb))
+		fprintf(out, "\n```sh\n%s```\n", verb_examples(verb));
 }

@@ -28,7 +28,6 @@ const struct verb verb_completion = {
 	.brief = "Print the completion script of a shell",
 	.details = "Packages and `meson install` put the scripts where the shells look for them. Verbs, options, the names\n"
 		   "of containers, images, volumes and networks, and the words that an option takes are all completed.",
-	.examples = "# for this shell only\nsource <(hull completion bash)\nhull completion fish | source\n",
 	.min_args = 1,
 	.max_args = 1,
 	.complete = COMPLETE_WORDS,

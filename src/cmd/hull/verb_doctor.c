@@ -104,7 +104,6 @@ const struct verb verb_doctor = {
 		   "is changed. What is limited or missing comes with the reason and a line to paste.\n"
 		   "\n"
 		   "The exit code is 0 when the level container works, and 1 when it cannot.",
-	.examples = "hull doctor\nhull doctor --format json\nhull doctor --format '{{range .levels}}{{.name}}={{.available}} {{end}}'\n",
 	.options = options,
 	.opts_size = sizeof(struct doctor_opts),
 	.is_local = true,

@@ -49,7 +49,6 @@ const struct verb verb_pull = {
 	.names = { "pull", "image pull" },
 	.args = "[OPTIONS] NAME[:TAG|@DIGEST]",
 	.brief = "Download an image from a registry",
-	.examples = "hull pull debian:12\nhull pull --platform linux/arm64 debian\nhull pull localhost:5000/app@sha256:...\n",
 	.options = options,
 	.opts_size = sizeof(struct pull_verb_opts),
 	.min_args = 1,

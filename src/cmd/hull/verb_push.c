@@ -107,7 +107,6 @@ const struct verb verb_push = {
 	.names = { "push", "image push" },
 	.args = "[OPTIONS] NAME[:TAG]",
 	.brief = "Upload an image to a registry",
-	.examples = "hull tag app localhost:5000/app:1\nhull push localhost:5000/app:1\n",
 	.options = options,
 	.opts_size = sizeof(struct push_verb_opts),
 	.min_args = 1,

@@ -34,6 +34,7 @@ static const struct {
 	{ "a {{- /* x */ -}} b", "ab" },
 	{ "{{.Name}}\\t{{.Id}}", "/web\t0123456789abcdef" },
 	{ "{{println .Name}}", "/web\n" },
+	{ "{{.Name}}{{println}}{{print}}x", "/web\nx" },
 	{ "{{$x := .Name}}{{$x}}", "/web" },
 	{ "{{printf \"%5d|%-3s|\" .State.Pid \"a\"}}", "   42|a  |" },
 };
