@@ -266,6 +266,8 @@ int containers_ended(struct engine *engine, struct container *c, const struct ru
 	if (!monitor_removed_run(end->sock))
 		return containers_finish(engine, c->id, err);
 	r = networks_release(engine, c->id, err);
+	if (r >= 0)
+		r = volumes_unused(engine, c->id, err);
 	return r < 0 ? r : remove_row(engine, c, true, end, err);
 }
 

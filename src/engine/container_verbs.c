@@ -74,11 +74,26 @@ static void await_hangup(int sock)
 		;
 }
 
+/* What the monitor sends first when it is asked to stop. */
+static int stop_signal(struct engine *engine, struct container *c, uint32_t signo)
+{
+	CLEANUP_IMAGE struct image *image = NULL;
+	struct err ignored = ERR_INIT;
+	int number;
+	if (signo != MON_DEFAULT)
+		return (int)signo;
+	if (container_load_config(c, &ignored) < 0 || image_load(engine->store, c->image_id, &image, &ignored) < 0)
+		return SIGTERM;
+	const char *name = !str_is_empty(c->config->stop_signal) ? c->config->stop_signal : image->config->stop_signal;
+	return str_is_empty(name) || signal_parse(name, &number, &ignored) < 0 ? SIGTERM : number;
+}
+
 int containers_stop(struct engine *engine, const char *name, uint32_t timeout_s, uint32_t signo, struct err *err)
 {
 	CLEANUP_CONTAINER struct container *c = NULL;
 	CLEANUP_FD int sock = -1;
 	struct mon_msg msg;
+	char extra[32];
 	int r = container_find(engine, name, &c, err);
 	if (r < 0 || !container_is_running(c))
 		return r;
@@ -96,7 +111,10 @@ int containers_stop(struct engine *engine, const char *name, uint32_t timeout_s,
 	await_hangup(sock);
 	/* The monitor's `internal exited` may do this at the same moment. */
 	bool auto_remove = c->auto_remove;
-	r = simple_event(engine, c, "stop", NULL, err);
+	snprintf(extra, sizeof(extra), "signal=%d", stop_signal(engine, c, signo));
+	r = simple_event(engine, c, "kill", extra, err);
+	if (r >= 0)
+		r = simple_event(engine, c, "stop", NULL, err);
 	if (r >= 0)
 		r = containers_finish(engine, c->id, err);
 	return auto_remove && r < 0 && err->kind == ERR_NOT_FOUND ? 0 : r;

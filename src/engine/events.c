@@ -71,7 +71,7 @@ static int take_event(const struct event *event, void *ctx)
 		strv_add(&attributes, event->attrs[i]);
 	/* One that is gone by now has only what the monitor said. */
 	struct err none = ERR_INIT;
-	if (container_find(d->engine, event->id, &c, &none) == 0)
+	if (str_eq(event->type, "container") && container_find(d->engine, event->id, &c, &none) == 0)
 		container_attributes(c, NULL, &attributes);
 	return insert(d->engine, event->wall_ns, event->type, event->action, event->id, &attributes, d->err);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "networks.h"
+#include "events.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -193,6 +194,16 @@ static int reserve_ports(struct engine *engine, struct container *c, const struc
 	return r < 0 ? r : publish_exposed(engine, c->id, &image->exposed_ports, ip, spec, err);
 }
 
+/* The events "connect" and "disconnect". */
+static int record(struct engine *engine, const char *action, const char *container, struct err *err)
+{
+	CLEANUP_STRV struct strv attributes = { 0 };
+	strv_printf(&attributes, "container=%s", container);
+	strv_add(&attributes, "name=" DEFAULT_NETWORK);
+	strv_add(&attributes, "type=bridge");
+	return event_record(engine, "network", action, DEFAULT_NETWORK, &attributes, err);
+}
+
 static int reserve_interface(struct engine *engine, struct container *c, const struct image_config *image,
 			     struct net_bridge *bridge, const char *kept, struct runtime_spec *spec, struct err *err)
 {
@@ -222,6 +233,8 @@ static int reserve_interface(struct engine *engine, struct container *c, const s
 	}
 	r = db_run(engine->db, err, "INSERT INTO endpoints(container, network, address4, mac, host_name) VALUES(?, ?, ?, ?, ?)",
 		   "sssss", c->id, DEFAULT_NETWORK, bare, i->mac, i->host_name);
+	if (r >= 0)
+		r = record(engine, "connect", c->id, err);
 	return r < 0 ? r : reserve_ports(engine, c, image, bare, spec, err);
 }
 
@@ -289,6 +302,8 @@ static int release_interfaces(struct engine *engine, const char *id, struct err 
 	}
 	if (r >= 0 && any)
 		r = db_run(engine->db, err, "DELETE FROM endpoints WHERE container = ?", "s", id);
+	if (r >= 0 && any)
+		r = record(engine, "disconnect", id, err);
 	return r < 0 ? r : 0;
 }
 

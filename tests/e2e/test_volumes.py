@@ -223,6 +223,7 @@ class Volumes(HullTest):
         (self.hull.dir / "there/f").write_text("bound")
         self.hull("volume", "create", "-o", "type=none", "-o", f"device={self.hull.dir}/there", "-o", "o=bind", "dir")
         self.assertEqual(self.sh("cat /d/f", "-v", "dir:/d"), "bound")
+        self.assertEqual(os.listdir(self.path("dir")), [])
         self.hull("volume", "rm", "dir", "ram")
         self.assertEqual((self.hull.dir / "there/f").read_text(), "bound")
 

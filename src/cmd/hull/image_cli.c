@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "image_cli.h"
 
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "cli.h"
 #include "clock.h"
+#include "event_log.h"
 #include "format.h"
 #include "json.h"
 #include "str.h"
@@ -37,6 +39,16 @@ struct image_users image_cli_users(struct store *store)
 }
 
 /* ---- listings ---- */
+
+void image_cli_event(struct store *store, const char *action, const char *id, const char *name)
+{
+	CLEANUP_FD int run = open(store->run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CLEANUP_FREE char *text = str_printf("name=%s", name ? name : id);
+	struct event event = { .wall_ns = clock_wall_ns(), .type = "image", .action = action, .id = id, .attrs = { text }, .attrs_n = 1 };
+	/* What was done is done: an event that cannot be noted is lost. */
+	if (run < 0 || event_log_append(run, &event) < 0)
+		return;
+}
 
 void image_rows_add(struct image_rows *rows, ...)
 {

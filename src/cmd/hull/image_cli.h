@@ -12,6 +12,10 @@
 /* Containers as users of images (image_store.h), by the engine's table. */
 struct image_users image_cli_users(struct store *store);
 
+/* Note the event @action ("tag", "delete", ...) of the image @id for `events`;
+ * @name may be NULL. */
+void image_cli_event(struct store *store, const char *action, const char *id, const char *name);
+
 /* ---- listings ----
  * Each row has a value for each of the keys. */
 struct image_column {

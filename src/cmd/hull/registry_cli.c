@@ -63,6 +63,10 @@ int registry_cli_pull(struct store *store, const char *name, const struct pull_o
 		return r;
 	}
 	settle_behind(store);
+	char id[72];
+	struct err ignored = ERR_INIT;
+	if (image_resolve_id(store, full, id, &ignored) == 0)
+		image_cli_event(store, "pull", id, reference_familiar(full));
 	if (!o->is_quiet) {
 		fprintf(o->out, "Digest: %s\nStatus: %s for %s\n", pulled.digest,
 			pulled.is_new ? "Downloaded newer image" : "Image is up to date", reference_familiar(full));

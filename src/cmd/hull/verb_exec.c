@@ -5,7 +5,9 @@
 
 #include "attach_session.h"
 #include "cli.h"
+#include "clock.h"
 #include "containers.h"
+#include "event_log.h"
 #include "monitor_proto.h"
 
 struct exec_opts {
@@ -14,6 +16,36 @@ struct exec_opts {
 	struct strv env;
 	enum tri sig_proxy;
 };
+
+/* The events are noted in the monitors' file: no transaction on the way to the
+ * process. */
+static void note(struct engine *engine, const struct container *c, const char *what, const char *command, const char *exec_id)
+{
+	CLEANUP_FREE char *action = str_printf("%s: %s", what, command), *id = str_printf("execID=%s", exec_id);
+	struct event event = { .wall_ns = clock_wall_ns(), .type = "container", .action = action, .id = c->id, .attrs = { id }, .attrs_n = 1 };
+	if (event_log_append(engine->run_fd, &event) < 0)
+		return; /* lost, as it would be on a full disk */
+}
+
+static int exec_send(struct engine *engine, const struct container *c, int sock, const struct buf *process, char **words,
+		     const int *passed)
+{
+	CLEANUP_BUF struct buf text = BUF_INIT(MON_PAYLOAD_MAX);
+	CLEANUP_STRV struct strv args = { 0 };
+	char exec_id[ID_SIZE];
+	for (; *words; words++)
+		strv_add(&args, *words);
+	CLEANUP_FREE char *command = strv_join(&args, " ");
+	id_generate(exec_id);
+	int r = buf_printf(&text, "%s\n", exec_id);
+	if (r == 0)
+		r = buf_append(&text, process->data, process->len);
+	if (r < 0)
+		return r;
+	note(engine, c, "exec_create", command, exec_id);
+	note(engine, c, "exec_start", command, exec_id);
+	return mon_send(sock, MON_EXEC, 0, 0, text.data, text.len, passed, passed ? 3 : 0);
+}
 
 static int run_exec(struct cli *cli, const void *opts, int argc, char **argv)
 {
@@ -46,7 +78,7 @@ static int run_exec(struct cli *cli, const void *opts, int argc, char **argv)
 	if (r < 0)
 		return cli_fail(cli, &err);
 	attach.exec_io = &io;
-	r = mon_send(sock, MON_EXEC, 0, 0, text.data, text.len, o->tty ? NULL : io.passed, o->tty ? 0 : 3);
+	r = exec_send(engine, c, sock, &text, argv + 1, o->tty ? NULL : io.passed);
 	exec_io_close_passed(&io);
 	if (r < 0)
 		err_set(&err, ERR_SYSTEM, r, "reach the monitor");

@@ -69,6 +69,7 @@ static int run(struct cli *cli, const void *opts, int argc, char **argv)
 	if (store_open(NULL, &store, &err) < 0 ||
 	    import(store, opts, argv[0], argc > 1 ? argv[1] : NULL, id, &err) < 0)
 		return cli_fail(cli, &err);
+	image_cli_event(store, "import", id, argc > 1 ? argv[1] : NULL);
 	printf("%s\n", id);
 	return 0;
 }

@@ -29,11 +29,16 @@ static int load(struct store *store, int fd, const struct load_opts *o, struct e
 	CLEANUP_STRV struct strv names = { 0 };
 	struct image_progress progress = image_screen_progress(&screen);
 	int r = archive_load(store, fd, &progress, &names, err);
-	for (size_t i = 0; i < names.n; i++)
+	for (size_t i = 0; i < names.n; i++) {
+		char id[72];
+		struct err ignored = ERR_INIT;
+		if (image_resolve_id(store, names.v[i], id, &ignored) == 0)
+			image_cli_event(store, "load", id, reference_familiar(names.v[i]));
 		if (str_starts_with(names.v[i], "sha256:"))
 			printf("Loaded image ID: %s\n", names.v[i]);
 		else
 			printf("Loaded image: %s\n", reference_familiar(names.v[i]));
+	}
 	return r;
 }
 

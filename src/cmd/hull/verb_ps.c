@@ -164,7 +164,7 @@ static int run_inspect(struct cli *cli, const void *opts, int argc, char **argv)
 			jw_value(&w, value);
 		if (r < 0) {
 			fflush(stdout);
-			if (err.kind == ERR_NOT_FOUND)
+			if (err.kind == ERR_NOT_FOUND && str_is_empty(o->type))
 				fprintf(stderr, "Error: No such object: %s\n", argv[i]);
 			else
 				cli_print_error(cli, &err);
@@ -178,7 +178,7 @@ static int run_inspect(struct cli *cli, const void *opts, int argc, char **argv)
 }
 
 const struct verb verb_inspect = {
-	.names = { "inspect", "container inspect" },
+	.names = { "inspect" },
 	.args = "[OPTIONS] NAME|ID [NAME|ID...]",
 	.brief = "Return low-level information on objects",
 	.options = inspect_options,
@@ -187,5 +187,30 @@ const struct verb verb_inspect = {
 	.max_args = -1,
 	.is_docker = true,
 	.complete = COMPLETE_OBJECT,
+	.run = run_inspect,
+};
+
+static void container_inspect_defaults(void *opts)
+{
+	((struct inspect_opts *)opts)->type = "container";
+}
+
+static const struct option container_inspect_options[] = {
+	{ "format", 'f', OPT_STR, offsetof(struct inspect_opts, format), .help = "json or a Go template" },
+	{ "size", 's', OPT_BOOL, offsetof(struct inspect_opts, size), .help = "Display total file sizes" },
+	OPTIONS_END
+};
+
+const struct verb verb_container_inspect = {
+	.names = { "container inspect" },
+	.args = "[OPTIONS] CONTAINER [CONTAINER...]",
+	.brief = "Display detailed information on one or more containers",
+	.options = container_inspect_options,
+	.opts_size = sizeof(struct inspect_opts),
+	.defaults = container_inspect_defaults,
+	.min_args = 1,
+	.max_args = -1,
+	.is_docker = true,
+	.complete = COMPLETE_CONTAINER,
 	.run = run_inspect,
 };

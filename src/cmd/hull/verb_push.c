@@ -37,6 +37,11 @@ static int push_tag(struct store *store, const struct reference *ref, bool is_qu
 	int r = registry_access(ref->registry, &access, err);
 	if (r < 0 || (r = image_push(store, &in, &progress, &pushed, err)) < 0)
 		return r;
+	char id[72];
+	struct err ignored = ERR_INIT;
+	CLEANUP_FREE char *full = reference_full(ref);
+	if (image_resolve_id(store, full, id, &ignored) == 0)
+		image_cli_event(store, "push", id, reference_familiar(full));
 	if (!is_quiet)
 		printf("%s: digest: %s size: %lld\n", ref->tag, pushed.digest, (long long)pushed.size);
 	return 0;

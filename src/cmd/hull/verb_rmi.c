@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* hull rmi */
+#include <string.h>
+
 #include "cli.h"
 #include "image_cli.h"
 
@@ -24,10 +26,18 @@ static int run(struct cli *cli, const void *opts, int argc, char **argv)
 	struct image_users users = image_cli_users(store);
 	for (int i = 0; i < argc; i++) {
 		CLEANUP_STRV struct strv report = { 0 };
+		char id[72] = "";
+		struct err ignored = ERR_INIT;
 		err = ERR_INIT;
+		bool is_known = image_resolve_id(store, argv[i], id, &ignored) == 0;
 		int r = image_remove(store, argv[i], o->force, &users, &report, &err);
 		for (size_t l = 0; l < report.n; l++)
 			printf("%s\n", report.v[l]);
+		for (size_t l = 0; l < report.n && is_known; l++)
+			if (str_starts_with(report.v[l], "Untagged: "))
+				image_cli_event(store, "untag", id, report.v[l] + strlen("Untagged: "));
+			else if (str_eq(report.v[l] + strlen("Deleted: "), id))
+				image_cli_event(store, "delete", id, NULL);
 		if (r < 0) {
 			cli_print_error(cli, &err);
 			/* Docker: a missing image is no failure of rmi -f. */

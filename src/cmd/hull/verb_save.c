@@ -49,6 +49,12 @@ static int run(struct cli *cli, const void *opts, int argc, char **argv)
 		r = o->output ? save_to_file(store, names, (size_t)argc, o->output, &err)
 			      : archive_save(store, names, (size_t)argc, STDOUT_FILENO, &err);
 	}
+	for (int i = 0; i < argc && r >= 0; i++) {
+		char id[72];
+		struct err ignored = ERR_INIT;
+		if (image_resolve_id(store, argv[i], id, &ignored) == 0)
+			image_cli_event(store, "save", id, argv[i]);
+	}
 	return r < 0 ? cli_fail(cli, &err) : 0;
 }
 

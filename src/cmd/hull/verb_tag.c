@@ -18,7 +18,10 @@ static int tag(struct store *store, const char *source, const char *target, stru
 	if ((r = image_resolve_id(store, source, id, err)) < 0)
 		return r;
 	CLEANUP_FREE char *full = reference_full(&ref);
-	return image_tag(store, id, full, err);
+	r = image_tag(store, id, full, err);
+	if (r == 0)
+		image_cli_event(store, "tag", id, reference_familiar(full));
+	return r;
 }
 
 static int run(struct cli *cli, const void *opts, int argc, char **argv)

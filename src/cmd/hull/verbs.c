@@ -36,6 +36,12 @@
 	X(load)        \
 	X(import)      \
 	X(image_prune) \
+	X(container_inspect) \
+	X(container_prune) \
+	X(info) \
+	X(events) \
+	X(system_df) \
+	X(system_prune) \
 	X(volume_create) \
 	X(volume_inspect) \
 	X(volume_ls) \
