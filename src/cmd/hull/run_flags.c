@@ -181,6 +181,17 @@ static int build_swap(struct container_config *c, const struct run_opts *o, stru
 	else if (o->memory_swap && str_parse_size_bytes(o->memory_swap, &c->memory_swap_bytes) < 0)
 		return err_set(err, ERR_INVALID, 0, "invalid argument \"%s\" for \"--memory-swap\" flag: invalid size: '%s'",
 			       o->memory_swap, o->memory_swap);
+	if (o->memory_swappiness < -1 || o->memory_swappiness > 100)
+		return err_set(err, ERR_INVALID, 0, "invalid value: %lld. Valid memory swappiness range is 0-100",
+			       (long long)o->memory_swappiness);
+	c->has_memory_swappiness = o->memory_swappiness >= 0;
+	c->memory_swappiness = o->memory_swappiness >= 0 ? o->memory_swappiness : 0;
+	return 0;
+}
+
+/* How the values go together; those of an update meet the container's own. */
+static int check_memory(const struct container_config *c, struct err *err)
+{
 	if (c->memory_bytes && c->memory_bytes < 6 * 1024 * 1024)
 		return err_set(err, ERR_INVALID, 0, "Minimum memory limit allowed is 6MB");
 	if (c->memory_bytes && c->memory_swap_bytes > 0 && c->memory_swap_bytes < c->memory_bytes)
@@ -189,11 +200,6 @@ static int build_swap(struct container_config *c, const struct run_opts *o, stru
 		return err_set(err, ERR_INVALID, 0, "You should always set the Memory limit when using Memoryswap limit, see usage");
 	if (c->memory_bytes && c->memory_reservation_bytes > c->memory_bytes)
 		return err_set(err, ERR_INVALID, 0, "Minimum memory limit can not be less than memory reservation limit, see usage");
-	if (o->memory_swappiness < -1 || o->memory_swappiness > 100)
-		return err_set(err, ERR_INVALID, 0, "invalid value: %lld. Valid memory swappiness range is 0-100",
-			       (long long)o->memory_swappiness);
-	c->has_memory_swappiness = o->memory_swappiness >= 0;
-	c->memory_swappiness = o->memory_swappiness >= 0 ? o->memory_swappiness : 0;
 	return 0;
 }
 
@@ -498,9 +504,23 @@ int run_flags_build(const struct run_opts *o, bool is_run, int argc, char **argv
 	if (r == 0)
 		r = build_limits(c, o, err);
 	if (r == 0)
+		r = check_memory(c, err);
+	if (r == 0)
 		r = build_host(c, o, err);
 	if (r == 0)
 		r = build_network(c, o, err);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(c);
+	return 0;
+}
+
+int run_flags_build_update(const struct run_opts *o, struct container_config **ret, struct err *err)
+{
+	CLEANUP_CONTAINER_CONFIG struct container_config *c = container_config_new();
+	int r = build_limits(c, o, err);
+	if (r == 0 && o->restart)
+		r = flag_parse_restart(c, o->restart, err);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(c);

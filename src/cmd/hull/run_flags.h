@@ -54,6 +54,8 @@ extern const struct option run_flags_common[];
 extern const struct option run_flags_run[];
 void run_flags_defaults(void *opts);
 
+/* The limits and the restart policy of @o alone, for update. */
+int run_flags_build_update(const struct run_opts *o, struct container_config **ret, struct err *err) MUST_CHECK;
 /* Check @o and make the configuration of `IMAGE [COMMAND...]` = @argv. @is_run
  * decides about the attached streams. Errors are Docker's client's; a level
  * that is not there is ERR_UNSUPPORTED. */

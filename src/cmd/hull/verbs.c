@@ -22,6 +22,9 @@
 	X(inspect) \
 	X(port) \
 	X(logs) \
+	X(top) \
+	X(stats) \
+	X(update) \
 	X(diff) \
 	X(commit) \
 	X(export) \
