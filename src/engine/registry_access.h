@@ -7,4 +7,6 @@
 
 /* Fill *@ret for the registry @name ("docker.io", "localhost:5000"); the
  * caller's to fetch_options_done(). */
+/* The same without a log-in. */
+int registry_reach(const char *name, struct fetch_options *ret, struct err *err) MUST_CHECK;
 int registry_access(const char *name, struct fetch_options *ret, struct err *err) MUST_CHECK;

@@ -1,15 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "endpoint.h"
 
+#include <arpa/inet.h>
 #include <string.h>
 
 #define STALL_MS 30000
 #define TRIES 5
 
+/* "10.0.0.0/8" holds the address @host, which is not a name. */
+static bool is_in_network(const char *network, const char *host)
+{
+	const char *slash = strchr(network, '/');
+	uint64_t bits;
+	unsigned char a[16], b[16];
+	if (!slash || str_parse_u64_max(slash + 1, 128, &bits) < 0)
+		return false;
+	CLEANUP_FREE char *base = str_ndup(network, (size_t)(slash - network));
+	int family = strchr(base, ':') ? AF_INET6 : AF_INET;
+	if ((family == AF_INET && bits > 32) || inet_pton(family, base, a) != 1 || inet_pton(family, host, b) != 1)
+		return false;
+	size_t bytes = bits / 8, rest = bits % 8;
+	return memcmp(a, b, bytes) == 0 && (!rest || (a[bytes] ^ b[bytes]) >> (8 - rest) == 0);
+}
+
 static bool is_listed(const struct strv *list, const struct web_address *a)
 {
 	CLEANUP_FREE char *with_port = str_printf("%s:%u", a->host, a->port);
 	CLEANUP_FREE char *v6_port = str_printf("[%s]:%u", a->host, a->port);
+	for (size_t i = 0; i < list->n; i++)
+		if (is_in_network(list->v[i], a->host))
+			return true;
 	return strv_contains(list, a->host) || strv_contains(list, with_port) || strv_contains(list, v6_port);
 }
 

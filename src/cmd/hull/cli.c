@@ -34,6 +34,27 @@ static int set_log_level(void *opts, const char *value, struct err *err)
 	return err_set(err, ERR_INVALID, 0, "it is debug, info, warn, error or fatal");
 }
 
+/* The library reads the environment: each use of the option adds a word there. */
+static int add_to_environment(const char *variable, const char *value, struct err *err)
+{
+	const char *old = getenv(variable);
+	if (str_is_empty(value) || strpbrk(value, " \t\n"))
+		return err_set(err, ERR_INVALID, 0, "it must be one word");
+	CLEANUP_FREE char *text = str_is_empty(old) ? str_dup(value) : str_printf("%s %s", old, value);
+	setenv(variable, text, 1);
+	return 0;
+}
+
+static int add_mirror(void *opts, const char *value, struct err *err)
+{
+	return add_to_environment("HULL_REGISTRY_MIRRORS", value, err);
+}
+
+static int add_insecure(void *opts, const char *value, struct err *err)
+{
+	return add_to_environment("HULL_INSECURE_REGISTRIES", value, err);
+}
+
 const struct option cli_global_options[] = {
 	{ "config", 0, OPT_STR, offsetof(struct cli, config), .value = "dir",
 	  .help = "Directory of config.json with the registries' credentials (DOCKER_CONFIG)", .complete = COMPLETE_DIR },
@@ -44,9 +65,15 @@ const struct option cli_global_options[] = {
 	  .words = "text json", .complete = COMPLETE_WORDS, .flags = OPTION_HULL, .set = set_error_format },
 	{ "host", 'H', OPT_STR, offsetof(struct cli, host),
 	  .help = "Engine to connect to: refused, hull works in its own process (HULL_HOST, DOCKER_HOST)" },
+	{ "insecure-registry", 0, OPT_CALL, 0, .value = "host",
+	  .help = "Registry that may speak plain HTTP or have an unknown certificate (HULL_INSECURE_REGISTRIES)",
+	  .flags = OPTION_HULL, .set = add_insecure },
 	{ "log-level", 'l', OPT_CALL, 0, .value = "level",
 	  .help = "How much is said beside the result: debug, info, warn, error, fatal", .initial = "info",
 	  .words = "debug info warn error fatal", .complete = COMPLETE_WORDS, .set = set_log_level },
+	{ "registry-mirror", 0, OPT_CALL, 0, .value = "url",
+	  .help = "Where images are looked for before the registry itself (HULL_REGISTRY_MIRRORS)", .flags = OPTION_HULL,
+	  .set = add_mirror },
 	{ "root", 0, OPT_STR, offsetof(struct cli, root), .help = "Directory of the state (HULL_ROOT)", .value = "dir",
 	  .initial = "/var/lib/hull", .complete = COMPLETE_DIR, .flags = OPTION_HULL },
 	{ "run", 0, OPT_STR, offsetof(struct cli, run), .help = "Directory of what is running (HULL_RUN)", .value = "dir",

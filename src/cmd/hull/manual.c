@@ -153,6 +153,9 @@ static const struct {
 	{ "HULL_ISOLATION", "The level of containers for which none is said" },
 	{ "HULL_LIBEXECDIR", "Where hull's other programs are" },
 	{ "HULL_HOST, DOCKER_HOST, HULL_CONTEXT, DOCKER_CONTEXT", "Refused when set: this version works only in its own process" },
+	{ "HULL_REGISTRY_MIRRORS", "Addresses, with blanks between, tried before the registry itself" },
+	{ "HULL_INSECURE_REGISTRIES", "Registries, with blanks between, that may speak plain HTTP" },
+	{ "HULL_CONFIG", "A file read instead of the hull.toml files" },
 	{ "DOCKER_CONFIG", "Directory of config.json with the registries' credentials; ~/.docker" },
 	{ "NO_COLOR, TERM", "No colours and no redrawing with NO_COLOR, or when TERM is dumb" },
 }, files[] = {

@@ -30,6 +30,8 @@
 	X(export) \
 	X(pull) \
 	X(push) \
+	X(login) \
+	X(logout) \
 	X(images)      \
 	X(image_inspect) \
 	X(history)     \

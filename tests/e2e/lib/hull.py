@@ -66,8 +66,9 @@ class Hull:
         self.bin = programs / "hull"
         self.env = dict(os.environ, HULL_ROOT=str(self.root), HULL_RUN=str(self.run_dir), HULL_LIBEXECDIR=str(programs),
                         HULL_BIN=str(self.bin), DOCKER_CONFIG=str(self.dir / "docker"), HOME=str(self.dir),
+                        HULL_CONFIG=str(self.dir / "hull.toml"),
                         PATH=f"{programs}:{os.environ['PATH']}", LC_ALL="C.UTF-8")
-        for name in ("HULL_FAULT", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+        for name in ("HULL_FAULT", "HULL_REGISTRY_MIRRORS", "HULL_INSECURE_REGISTRIES", "XDG_RUNTIME_DIR", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
             self.env.pop(name, None)
         atexit.register(self.remove)
 
