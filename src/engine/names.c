@@ -68,7 +68,7 @@ void container_name_generate(unsigned attempt, char ret[64])
 	const char *a = adjectives[pick[0] % ARRAY_LEN(adjectives)];
 	const char *b = surnames[pick[1] % ARRAY_LEN(surnames)];
 	if (attempt)
-		snprintf(ret, 64, "%s_%s%u", a, b, (pick[0] >> 8) % 10);
+		snprintf(ret, 64, "%s_%s%d", a, b, (pick[0] >> 8) % 10);
 	else
 		snprintf(ret, 64, "%s_%s", a, b);
 }
