@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define CLEANUP(fn) __attribute__((cleanup(fn)))
+/* unused: a variable may be there only for what happens when it ends. */
+#define CLEANUP(fn) __attribute__((cleanup(fn), unused))
 
 static inline void cleanup_free(void *p)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "err.h"
+#undef err_set
 
 #include <errno.h>
 #include <stdio.h>

@@ -57,6 +57,11 @@ int err_context(struct err *err, int r, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void err_why(struct err *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void err_hint(struct err *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
+#ifdef __clang_analyzer__
+/* What they return is negative, which the analyzer cannot see from here. */
+#define err_set(...) (err_set(__VA_ARGS__), -1)
+#endif
+
 /* True when @err holds an error. */
 static inline bool err_is_set(const struct err *err)
 {

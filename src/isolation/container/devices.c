@@ -36,7 +36,7 @@ static int open_parent(int root, const char *path, int *ret_dir, const char **re
 static int bind_node(int root, const struct spec_device *d, int node, struct err *err)
 {
 	CLEANUP_FD int dir = -1, file = -1;
-	const char *name;
+	const char *name = NULL;
 	int r = open_parent(root, d->path, &dir, &name, err);
 	if (r < 0)
 		return r;

@@ -41,7 +41,7 @@ static int differing_namespaces(pid_t pid, int *ret_flags, struct err *err)
 /* The process behind the handle, held by a descriptor. */
 static int open_target(const struct isolation_handle *handle, int *ret_pidfd, struct err *err)
 {
-	uint64_t ticks;
+	uint64_t ticks = 0;
 	CLEANUP_FD int pidfd = -1;
 	int r = process_open(handle->pid, &pidfd);
 	if (r == 0)
