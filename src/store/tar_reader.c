@@ -349,7 +349,7 @@ static int check_map(const struct tar_reader *r, uint64_t size, struct err *err)
 static int read_sparse(struct tar_reader *r, const struct tar_header *h, struct err *err)
 {
 	struct tar_pax *pax = &r->pax;
-	uint64_t size;
+	uint64_t size = 0;
 	int x;
 	if (h->typeflag == TAR_TYPE_GNU_SPARSE) {
 		x = read_gnu_map(r, h, &size, err);
