@@ -32,10 +32,19 @@ struct reader {
 	struct json_log_line line;
 };
 
+/* The oldest @n. */
+static void close_files(struct reader *r, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		cleanup_fd(&r->files[i]);
+	if (n)
+		memmove(r->files, r->files + n, (r->files_n - n) * sizeof(int));
+	r->files_n -= n;
+}
+
 static void reader_done(struct reader *r)
 {
-	for (size_t i = 0; i < r->files_n; i++)
-		cleanup_fd(&r->files[i]);
+	close_files(r, r->files_n);
 	free(r->files);
 	cleanup_fd(&r->dir);
 	buf_free(&r->rest);
@@ -48,30 +57,56 @@ static bool same_file(int a, int b)
 	return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_ino == y.st_ino && x.st_dev == y.st_dev;
 }
 
-/* The newest first, so that a rotation meanwhile shows a file twice (the second
- * is dropped) rather than not at all. */
-static int open_files(struct reader *r)
+static int open_log(struct reader *r, unsigned n)
 {
+	char name[128];
+	snprintf(name, sizeof(name), n ? "%s.%u" : "%s", r->name, n);
+	return openat(r->dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+}
+
+static void prepend_file(struct reader *r, int fd)
+{
+	r->files = reallocarray(r->files, r->files_n + 1, sizeof(int));
+	if (!r->files)
+		abort();
+	memmove(r->files + 1, r->files, r->files_n * sizeof(int));
+	r->files[0] = fd;
+	r->files_n++;
+}
+
+/* The newest first: a rotation meanwhile moves files towards where we have not
+ * been, so that none is missed. It leaves one name without a file at a time. */
+static int open_files_once(struct reader *r)
+{
+	bool hole = false;
 	for (unsigned i = 0; i < FILES_MAX; i++) {
-		char name[128];
-		snprintf(name, sizeof(name), i ? "%s.%u" : "%s", r->name, i);
-		int fd = openat(r->dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-		if (fd < 0 && errno == ENOENT)
+		int fd = open_log(r, i);
+		if (fd < 0 && errno != ENOENT)
+			return err_set(r->err, ERR_SYSTEM, -errno, "open the log %s", r->name);
+		if (fd < 0 && hole)
 			break;
-		if (fd < 0)
-			return err_set(r->err, ERR_SYSTEM, -errno, "open the log %s", name);
-		if (r->files_n && same_file(fd, r->files[0])) {
-			close(fd);
-			continue;
-		}
-		r->files = reallocarray(r->files, r->files_n + 1, sizeof(int));
-		if (!r->files)
-			abort();
-		memmove(r->files + 1, r->files, r->files_n * sizeof(int));
-		r->files[0] = fd;
-		r->files_n++;
+		hole = hole || fd < 0;
+		if (fd >= 0 && r->files_n && same_file(fd, r->files[0]))
+			cleanup_fd(&fd);
+		if (fd >= 0)
+			prepend_file(r, fd);
 	}
 	return 0;
+}
+
+/* Once more when two rotations were so quick that the order may be wrong. */
+static int open_files(struct reader *r)
+{
+	for (int tries = 0;; tries++) {
+		CLEANUP_FD int before = open_log(r, 0);
+		int result = open_files_once(r);
+		if (result < 0)
+			return result;
+		CLEANUP_FD int after = open_log(r, 0);
+		if (tries == 20 || (before < 0 && after < 0) || (before >= 0 && after >= 0 && same_file(before, after)))
+			return 0;
+		close_files(r, r->files_n);
+	}
 }
 
 /* Go to the beginning of the last @wanted lines of the file; returns how many
@@ -119,10 +154,7 @@ static void choose_tail(struct reader *r)
 		first = r->files_n - 1;
 		(void)lseek(r->files[first], 0, SEEK_END);
 	}
-	for (size_t i = 0; i < first; i++)
-		cleanup_fd(&r->files[i]);
-	memmove(r->files, r->files + first, (r->files_n - first) * sizeof(int));
-	r->files_n -= first;
+	close_files(r, first);
 }
 
 static int take_line(struct reader *r, const char *text, size_t len)
@@ -178,26 +210,38 @@ static int read_files(struct reader *r)
 	return 0;
 }
 
-/* The files that have come since the one we read: all of it is read first. */
+/* The files that have come since the one we read, of which the rest is read first. */
 static int follow_rotation(struct reader *r)
 {
-	CLEANUP_FD int now = openat(r->dir, r->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	CLEANUP_FD int now = open_log(r, 0);
 	if (now < 0 || (r->files_n && same_file(now, r->files[r->files_n - 1])))
 		return 0;
-	int last = r->files_n ? r->files[r->files_n - 1] : -1;
-	int result = last >= 0 ? drain(r, last) : 0;
+	CLEANUP_FD int last = r->files_n ? TAKE_FD(r->files[r->files_n - 1]) : -1;
+	close_files(r, r->files_n);
+	int result = open_files(r);
+	if (result < 0)
+		return result;
+	/* Nothing is written to it any more. */
+	if (last >= 0)
+		result = drain(r, last);
 	if (result)
 		return result;
-	size_t before = r->files_n;
-	for (size_t i = 0; i < before; i++)
-		cleanup_fd(&r->files[i]);
-	r->files_n = 0;
 	buf_clear(&r->rest);
-	r->files = reallocarray(r->files, 1, sizeof(int));
-	if (!r->files)
-		abort();
-	r->files[r->files_n++] = TAKE_FD(now);
-	return 0;
+	for (size_t i = r->files_n; last >= 0 && i-- > 0;) {
+		if (same_file(r->files[i], last)) {
+			close_files(r, i + 1);
+			break;
+		}
+	}
+	return read_files(r);
+}
+
+/* With a single file, rotation empties it. */
+static void notice_truncation(int fd)
+{
+	struct stat st;
+	if (fstat(fd, &st) == 0 && st.st_size < lseek(fd, 0, SEEK_CUR))
+		(void)lseek(fd, 0, SEEK_SET);
 }
 
 /* Whether more may come: it runs, or will be started again by its policy. */
@@ -231,6 +275,8 @@ static int follow(struct reader *r)
 	for (;;) {
 		/* Asked before the reading, so that what came before the end is read. */
 		bool goes_on = may_write(r);
+		if (r->files_n)
+			notice_truncation(r->files[r->files_n - 1]);
 		int result = r->files_n ? drain(r, r->files[r->files_n - 1]) : 0;
 		if (result == 0)
 			result = follow_rotation(r);
