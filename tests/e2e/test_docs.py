@@ -24,6 +24,11 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 # What a reader does once, outside of what a test may touch.
 SKIPPED = re.compile(r"git clone |cd |\./quickstart|\./check|\.ci/run|apt-get |sudo |meson |ninja |tools/|bench/|python3 bench|HULL_TESTS_MUST_RUN=|PREFIX=")
 
+# Registries of the examples: one of ours stands in for them.
+REGISTRY = re.compile(r"localhost:5000|\bghcr\.io\b")
+# What wants a terminal.
+ASKS = re.compile(r" -(it|ti|dit)\b| -i -t |^hull login [^-]\S*$")
+
 
 def looks_like_debian(files):
     data = io.BytesIO(files)
@@ -60,12 +65,12 @@ class Docs(HullTest):
             self.hull("volume", "rm", "-f", volume, code=None)
 
     def in_terminal(self, command):
-        """With a terminal, at which somebody types exit."""
+        """With a terminal, at which somebody answers every question with exit."""
         pid, fd = pty.fork()
         if pid == 0:
             os.chdir(self.work)
             os.execve("/bin/bash", ["bash", "-c", command], self.hull.env)
-        out, typed, deadline = b"", False, time.monotonic() + 30
+        out, seen, deadline = b"", 0, time.monotonic() + 30
         while time.monotonic() < deadline:
             ready, _, _ = select.select([fd], [], [], 0.5)
             if ready:
@@ -76,9 +81,9 @@ class Docs(HullTest):
                 if not data:
                     break
                 out += data
-            elif out and not typed:
+            elif len(out) > seen:
                 os.write(fd, b"exit\n")
-                typed = True
+                seen = len(out)
         os.close(fd)
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), out.decode(errors="replace")
 
@@ -86,8 +91,8 @@ class Docs(HullTest):
         command, _, remark = line.partition("  # ")
         wanted = int(re.search(r"exits (\d+)", remark).group(1)) if "exits " in remark else 0
         if registry:
-            command = command.replace("localhost:5000", registry)
-        if re.search(r" -(it|ti|dit)\b| -i -t ", command) and " -d" not in command:
+            command = REGISTRY.sub(registry, command)
+        if ASKS.search(command) and " -d" not in command:
             code, text = self.in_terminal(command)
         else:
             done = subprocess.run(["bash", "-c", "set -o pipefail; " + command], cwd=self.work, env=self.hull.env, check=False,
@@ -114,7 +119,7 @@ class Docs(HullTest):
         self.assertGreater(sum(map(bool, shown.values())), 25)
         try:
             for verb, lines in shown.items():
-                if any("localhost:5000" in line for line in lines) and not registry:
+                if any(map(REGISTRY.search, lines)) and not registry:
                     registry = DockerRegistry()
                     self.hull("tag", "busybox", f"{registry.host}/app:1")
                     self.hull("push", f"{registry.host}/app:1")
