@@ -2,118 +2,34 @@
 #include "container_changes.h"
 
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "container_files.h"
 #include "containers.h"
 #include "events.h"
 #include "fd.h"
 #include "image_change.h"
 #include "image_import.h"
-#include "image_store.h"
 #include "layer_diff.h"
 #include "layer_export.h"
-#include "layers.h"
 #include "mount_api.h"
-#include "runtime_spec.h"
 
 #define CONFIG_MAX_BYTES (16u << 20)
 
-/* A container's files: its layers' folders, its writable directory. */
-struct files {
-	struct container *c;
-	struct image *image;
-	struct strv layers;
-	struct strv mount_points;
-	char *upper_path;
-	int upper; /* -1: it has never been started */
-};
-
-static void files_done(struct files *f)
-{
-	container_free(f->c);
-	image_free(f->image);
-	strv_free(&f->layers);
-	strv_free(&f->mount_points);
-	free(f->upper_path);
-	cleanup_fd(&f->upper);
-}
-
-/* Where the last start mounted something. */
-static int read_mount_points(struct engine *engine, struct files *f, struct err *err)
-{
-	CLEANUP_FREE char *path = engine_workload_path(engine, f->c->id, "config.json");
-	CLEANUP_BUF struct buf text = BUF_INIT(CONFIG_MAX_BYTES);
-	CLEANUP_RUNTIME_SPEC struct runtime_spec *spec = NULL;
-	int r = fd_read_file_at(AT_FDCWD, path, &text);
-	if (r == -ENOENT)
-		return 0;
-	if (r < 0)
-		return err_set(err, ERR_SYSTEM, r, "read %s", path);
-	r = runtime_spec_parse(buf_str(&text), text.len, &spec, err);
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < spec->mounts_n; i++)
-		strv_add(&f->mount_points, spec->mounts[i].destination);
-	return 0;
-}
-
-static int files_open(struct engine *engine, const char *name, struct files *f, struct err *err)
-{
-	*f = (struct files){ .upper = -1 };
-	int r = container_find(engine, name, &f->c, err);
-	if (r == 0)
-		r = container_load_config(f->c, err);
-	if (r == 0)
-		r = image_load(engine->store, f->c->image_id, &f->image, err);
-	if (r == 0)
-		r = layers_ensure_mounted(engine->store, &f->image->config->diffids, &f->layers, err);
-	if (r >= 0)
-		r = read_mount_points(engine, f, err);
-	if (r < 0)
-		return r;
-	f->upper_path = engine_workload_path(engine, f->c->id, "upper");
-	f->upper = open(f->upper_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	if (f->upper < 0 && errno != ENOENT)
-		return err_set(err, ERR_SYSTEM, -errno, "open %s", f->upper_path);
-	return 0;
-}
-
-static int open_layers(const struct strv *paths, int **ret, struct err *err)
-{
-	int *fds = mem_calloc(paths->n + 1, sizeof(int));
-	int r = 0;
-	for (size_t i = 0; i < paths->n; i++) {
-		fds[i] = open(paths->v[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
-		if (fds[i] < 0 && r == 0)
-			r = err_set(err, ERR_SYSTEM, -errno, "open the layer %s", paths->v[i]);
-	}
-	*ret = fds;
-	return r;
-}
-
-static void close_layers(int *fds, size_t n)
-{
-	for (size_t i = 0; fds && i < n; i++)
-		cleanup_fd(&fds[i]);
-	free(fds);
-}
-
 int containers_diff(struct engine *engine, const char *name, struct strv *ret, struct err *err)
 {
-	CLEANUP(files_done) struct files f;
+	CLEANUP_CONTAINER_FILES struct container_files f;
 	int *layers = NULL;
-	int r = files_open(engine, name, &f, err);
+	int r = container_files_open(engine, name, &f, err);
 	if (r < 0 || f.upper < 0)
 		return r;
-	r = open_layers(&f.layers, &layers, err);
+	r = container_files_open_all(&f.layers, &layers, err);
 	if (r == 0)
 		r = layer_diff(f.upper, layers, f.layers.n, &f.mount_points, ret, err);
-	close_layers(layers, f.layers.n);
+	container_files_close_all(layers, f.layers.n);
 	return r;
 }
 
@@ -124,9 +40,9 @@ struct tar_maker {
 	int tar, report; /* to read */
 };
 
-typedef int make_tar_fn(const struct files *f, int out_fd, struct err *err);
+typedef int make_tar_fn(const struct container_files *f, int out_fd, struct err *err);
 
-static int tar_maker_start(const struct files *f, make_tar_fn *make, struct tar_maker *ret, struct err *err)
+static int tar_maker_start(const struct container_files *f, make_tar_fn *make, struct tar_maker *ret, struct err *err)
 {
 	int data[2], report[2];
 	if (pipe2(data, O_CLOEXEC) < 0)
@@ -176,7 +92,7 @@ static int tar_maker_finish(struct tar_maker *m, int r, struct err *err)
 
 /* ---- commit ---- */
 
-static int make_upper_tar(const struct files *f, int out_fd, struct err *err)
+static int make_upper_tar(const struct container_files *f, int out_fd, struct err *err)
 {
 	return layer_export(f->upper, LAYER_EXPORT_UPPER, &f->mount_points, out_fd, NULL, err);
 }
@@ -220,7 +136,7 @@ static void replace_list(struct strv *list, const struct strv *with)
 }
 
 /* The image's configuration without its layers, as the container changed it. */
-static int commit_config(const struct files *f, const struct strv *changes, struct image_config **ret, struct err *err)
+static int commit_config(const struct container_files *f, const struct strv *changes, struct image_config **ret, struct err *err)
 {
 	const struct container_config *c = f->c->config;
 	CLEANUP_BUF struct buf text = BUF_INIT(CONFIG_MAX_BYTES);
@@ -258,7 +174,7 @@ static int commit_config(const struct files *f, const struct strv *changes, stru
 	return 0;
 }
 
-static int add_commit(struct engine *engine, const struct files *f, const struct commit_request *request,
+static int add_commit(struct engine *engine, const struct container_files *f, const struct commit_request *request,
 		      struct image_config *config, char ret_id[72], struct err *err)
 {
 	struct tar_maker maker;
@@ -273,9 +189,9 @@ static int add_commit(struct engine *engine, const struct files *f, const struct
 int containers_commit(struct engine *engine, const char *name, const struct commit_request *request, char ret_id[72],
 		      struct err *err)
 {
-	CLEANUP(files_done) struct files f;
+	CLEANUP_CONTAINER_FILES struct container_files f;
 	CLEANUP_IMAGE_CONFIG struct image_config *config = NULL;
-	int r = files_open(engine, name, &f, err);
+	int r = container_files_open(engine, name, &f, err);
 	if (r == 0)
 		r = commit_config(&f, request->changes, &config, err);
 	if (r < 0)
@@ -312,32 +228,20 @@ int containers_commit(struct engine *engine, const char *name, const struct comm
 
 /* ---- export ---- */
 
-/* In a mount namespace of the child's own: the layers and the writable directory
- * put together, read-only. The files belong to the ids they have in the
- * container: what is on disk is not mapped. */
-static int make_root_tar(const struct files *f, int out_fd, struct err *err)
+/* The files belong to the ids they have in the container: what is on disk is not
+ * mapped. */
+static int make_root_tar(const struct container_files *f, int out_fd, struct err *err)
 {
-	int *fds = NULL;
-	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-		return err_set(err, ERR_SYSTEM, -errno, "make a mount namespace");
-	CLEANUP_STRV struct strv paths = { 0 };
-	strv_extend(&paths, &f->layers);
-	if (f->upper >= 0)
-		strv_add(&paths, f->upper_path);
-	int r = open_layers(&paths, &fds, err);
-	if (r < 0)
-		return r;
-	CLEANUP_FD int root = paths.n == 1 ? fcntl(fds[0], F_DUPFD_CLOEXEC, 3) : mount_new_overlay(fds, paths.n, -1, -1, true);
-	if (root < 0)
-		return err_set(err, ERR_SYSTEM, root, "put the layers together");
-	return layer_export(root, LAYER_EXPORT_ROOTFS, NULL, out_fd, NULL, err);
+	CLEANUP_FD int root = -1;
+	int r = container_files_put_together(f, false, &root, err);
+	return r < 0 ? r : layer_export(root, LAYER_EXPORT_ROOTFS, NULL, out_fd, NULL, err);
 }
 
 int containers_export(struct engine *engine, const char *name, int out_fd, struct err *err)
 {
-	CLEANUP(files_done) struct files f;
+	CLEANUP_CONTAINER_FILES struct container_files f;
 	struct tar_maker maker;
-	int r = files_open(engine, name, &f, err);
+	int r = container_files_open(engine, name, &f, err);
 	if (r == 0)
 		r = tar_maker_start(&f, make_root_tar, &maker, err);
 	if (r < 0)

@@ -107,9 +107,11 @@ struct isolation {
 	int (*stats)(const struct isolation_handle *handle, struct isolation_stats *ret, struct err *err);
 	/* Host pids of all processes (caller frees). */
 	int (*pids)(const struct isolation_handle *handle, pid_t **ret, size_t *ret_n, struct err *err);
-	/* A directory descriptor on the workload's root as its processes see it,
-	 * for cp. Paths below it are resolved with linux/resolve.h only. */
-	int (*open_root)(const struct isolation_handle *handle, int *ret_dirfd, struct err *err);
+	/* For cp, in a process forked for it: from here on that process sees the
+	 * workload's files, with the owners that the workload sees, and no other;
+	 * its root and working directory are the workload's. It keeps its
+	 * descriptors, and processes of the workload cannot look into it. */
+	int (*enter_files)(const struct isolation_handle *handle, struct err *err);
 
 	/* Kill what is left of the workload and remove everything outside its
 	 * state folder that start() may have made (processes, cgroups). Works

@@ -50,6 +50,8 @@ struct export {
 	size_t n_xattrs;
 	struct buf xattr_text;
 	bool is_opaque;
+	/* /proc/self/fd of this process, wherever its root is by now. */
+	int fds_dir;
 	char *io;
 };
 
@@ -109,20 +111,20 @@ static bool is_overlay(const char *name)
 	return dot && str_starts_with(dot, ".overlay.");
 }
 
-/* @proc: the file's /proc/self/fd name, the only way for O_PATH descriptors
- * (links, devices). Not having attributes is no error. */
-static int read_xattrs(struct export *x, const char *proc, struct err *err)
+/* Of a file or directory open for reading; the kernel gives no others any that
+ * an archive could keep. Not having attributes is no error. */
+static int read_xattrs(struct export *x, int fd, struct err *err)
 {
 	CLEANUP_FREE char *list = NULL;
 	size_t used = 0;
 	x->n_xattrs = 0;
 	x->is_opaque = false;
-	ssize_t len = listxattr(proc, NULL, 0);
+	ssize_t len = flistxattr(fd, NULL, 0);
 	if (len <= 0 || (size_t)len > XATTR_NAMES_MAX)
 		return len <= 0 ? 0 : err_set(err, ERR_INVALID, -E2BIG, "%.200s: too many attributes",
 					      buf_str(&x->path));
 	list = mem_calloc(1, (size_t)len + 1);
-	len = listxattr(proc, list, (size_t)len);
+	len = flistxattr(fd, list, (size_t)len);
 	if (len < 0)
 		return failed(x, err, "read the attributes of");
 	buf_clear(&x->xattr_text);
@@ -133,14 +135,14 @@ static int read_xattrs(struct export *x, const char *proc, struct err *err)
 		char *at = x->xattr_text.data + used;
 		if (str_ends_with(name, ".overlay.opaque") && is_overlay(name)) {
 			char value[4];
-			x->is_opaque = getxattr(proc, name, value, sizeof(value)) == 1 && value[0] == 'y';
+			x->is_opaque = fgetxattr(fd, name, value, sizeof(value)) == 1 && value[0] == 'y';
 		}
 		if (is_overlay(name) || strchr(name, '='))
 			continue;
 		size_t name_len = strlen(name) + 1;
 		if (x->n_xattrs == XATTRS_MAX || used + name_len + TAR_XATTR_VALUE_MAX + 1 > XATTR_BYTES_MAX)
 			return err_set(err, ERR_INVALID, -E2BIG, "%.200s: too many attributes", buf_str(&x->path));
-		ssize_t n = getxattr(proc, name, at + name_len, TAR_XATTR_VALUE_MAX);
+		ssize_t n = fgetxattr(fd, name, at + name_len, TAR_XATTR_VALUE_MAX);
 		if (n < 0)
 			continue;
 		memcpy(at, name, name_len);
@@ -216,8 +218,18 @@ static enum tar_kind kind_of(mode_t mode)
 	}
 }
 
+/* The very file that was looked at, whatever its name means by now. */
+static int open_data(const struct export *x, int fd, const struct stat *st)
+{
+	char name[16];
+	if (S_ISDIR(st->st_mode))
+		return openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	snprintf(name, sizeof(name), "%d", fd);
+	return openat(x->fds_dir, name, O_RDONLY | O_NOCTTY | O_CLOEXEC);
+}
+
 /* The entry at x->path, open (O_PATH) as @fd. */
-static int write_entry(struct export *x, int fd, const struct stat *st, const char *proc, struct err *err)
+static int write_entry(struct export *x, int fd, const struct stat *st, struct err *err)
 {
 	char target[TAR_PATH_MAX + 1] = "";
 	CLEANUP_FD int data = -1;
@@ -230,30 +242,29 @@ static int write_entry(struct export *x, int fd, const struct stat *st, const ch
 			       .mtime_sec = st->st_mtim.tv_sec,
 			       .mtime_nsec = (uint32_t)st->st_mtim.tv_nsec };
 	const char *first = S_ISDIR(st->st_mode) ? NULL : find_seen(x, st);
-	int r = first ? 0 : read_xattrs(x, proc, err);
+	int r = 0;
+	x->n_xattrs = 0;
+	x->is_opaque = false;
 	if (first) {
 		e.kind = TAR_HARDLINK;
 		e.link = first;
-	} else {
+	} else if (e.kind == TAR_REGULAR || e.kind == TAR_DIRECTORY) {
+		data = open_data(x, fd, st);
+		r = data < 0 ? failed(x, err, "open") : read_xattrs(x, data, err);
 		e.xattrs = x->xattrs;
 		e.n_xattrs = x->n_xattrs;
 	}
 	if (r >= 0 && e.kind == TAR_SYMLINK)
 		r = read_link(x, fd, target, err);
-	if (r >= 0 && e.kind == TAR_REGULAR) {
+	if (e.kind == TAR_REGULAR)
 		e.size = (uint64_t)st->st_size;
-		/* The very file that was looked at, whatever its name means by now. */
-		data = open(proc, O_RDONLY | O_NOCTTY | O_CLOEXEC);
-		if (data < 0)
-			r = failed(x, err, "open");
-	}
 	if (e.kind == TAR_CHAR || e.kind == TAR_BLOCKDEV) {
 		e.dev_major = major(st->st_rdev);
 		e.dev_minor = minor(st->st_rdev);
 	}
 	if (r >= 0)
 		r = tar_writer_entry(&x->tar, &e, err);
-	return r < 0 || data < 0 ? r : write_contents(x, data, e.size, err);
+	return r < 0 || e.kind != TAR_REGULAR ? r : write_contents(x, data, e.size, err);
 }
 
 static int push_level(struct export *x, int fd, struct err *err)
@@ -288,18 +299,15 @@ static int enter_dir(struct export *x, int fd, struct err *err)
 	return push_level(x, fd, err);
 }
 
-static int export_name(struct export *x, int dir, const char *name, struct err *err)
+/* @fd: open with O_PATH. @as: what it is called in the archive. */
+static int export_open(struct export *x, int fd, const char *as, struct err *err)
 {
 	struct stat st;
-	char proc[32];
 	int r = x->path.len ? buf_append_char(&x->path, '/') : 0;
 	if (r >= 0)
-		r = buf_append_str(&x->path, name);
+		r = buf_append_str(&x->path, as);
 	if (r < 0)
 		return err_set(err, ERR_INVALID, r, "a path longer than %u bytes", TAR_PATH_MAX);
-	CLEANUP_FD int fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 && errno == ENOENT)
-		return 0; /* gone meanwhile */
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return failed(x, err, "open");
 	if (S_ISSOCK(st.st_mode))
@@ -308,45 +316,62 @@ static int export_name(struct export *x, int dir, const char *name, struct err *
 		return x->mode == LAYER_EXPORT_UPPER ? write_whiteout(x, err) : 0;
 	if (dir_is_bare_mount_point(x->mount_points, buf_str(&x->path), fd, &st))
 		return 0;
-	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
-	r = write_entry(x, fd, &st, proc, err);
+	r = write_entry(x, fd, &st, err);
 	return r < 0 || !S_ISDIR(st.st_mode) ? r : enter_dir(x, fd, err);
 }
 
-static int export_tree(struct export *x, int dir_fd, struct err *err)
+static int export_name(struct export *x, int dir, const char *name, struct err *err)
 {
-	char proc[32];
-	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", dir_fd);
-	int r = read_xattrs(x, proc, err);
-	if (r >= 0)
-		r = enter_dir(x, dir_fd, err);
+	CLEANUP_FD int fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT)
+		return 0; /* gone meanwhile */
+	return export_open(x, fd, name, err);
+}
+
+/* What is below the levels that are open. */
+static int export_below(struct export *x, struct err *err)
+{
+	int r = 0;
 	while (r >= 0 && x->depth) {
 		struct level *l = &x->levels[x->depth - 1];
 		x->path.len = l->path_len;
 		if (x->path.data)
 			x->path.data[x->path.len] = '\0';
-		if (l->next == l->names.n)
+		if (l->next == l->names.n) {
 			pop_level(x);
-		else
-			r = export_name(x, l->fd, l->names.v[l->next++], err);
+			continue;
+		}
+		const char *name = l->names.v[l->next++];
+		r = export_name(x, l->fd, name, err);
 	}
 	return r < 0 ? r : tar_writer_finish(&x->tar, err);
 }
 
-int layer_export(int dir_fd, enum layer_export_mode mode, const struct strv *mount_points, int out_fd, uint64_t *ret_bytes,
-		 struct err *err)
+static int export_tree(struct export *x, int dir_fd, struct err *err)
+{
+	CLEANUP_FD int self = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r = self < 0 ? failed(x, err, "open") : read_xattrs(x, self, err);
+	if (r >= 0)
+		r = enter_dir(x, self, err);
+	return r < 0 ? r : export_below(x, err);
+}
+
+static struct export *export_new(enum layer_export_mode mode, const struct strv *mount_points, int fds_dir, int out_fd)
 {
 	struct export *x = mem_calloc(1, sizeof(*x));
 	x->mode = mode;
 	x->mount_points = mount_points;
+	x->fds_dir = fds_dir;
 	x->path = BUF_INIT(TAR_PATH_MAX - 16);
 	x->xattr_text = BUF_INIT(XATTR_BYTES_MAX);
 	x->levels = mem_calloc(DEPTH_MAX, sizeof(*x->levels));
 	x->io = mem_calloc(1, IO_BYTES);
 	tar_writer_init(&x->tar, out_fd);
-	int r = export_tree(x, dir_fd, err);
-	if (r >= 0 && ret_bytes)
-		*ret_bytes = x->tar.bytes;
+	return x;
+}
+
+static void export_free(struct export *x)
+{
 	while (x->depth)
 		pop_level(x);
 	for (size_t i = 0; i < x->cap_seen; i++)
@@ -358,5 +383,36 @@ int layer_export(int dir_fd, enum layer_export_mode mode, const struct strv *mou
 	free(x->levels);
 	free(x->io);
 	free(x);
+}
+
+int layer_export_fds_dir(void)
+{
+	int fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+int layer_export(int dir_fd, enum layer_export_mode mode, const struct strv *mount_points, int out_fd, uint64_t *ret_bytes,
+		 struct err *err)
+{
+	CLEANUP_FD int fds_dir = layer_export_fds_dir();
+	if (fds_dir < 0)
+		return err_set(err, ERR_SYSTEM, fds_dir, "open /proc/self/fd");
+	struct export *x = export_new(mode, mount_points, fds_dir, out_fd);
+	int r = export_tree(x, dir_fd, err);
+	if (r >= 0 && ret_bytes)
+		*ret_bytes = x->tar.bytes;
+	export_free(x);
+	return r;
+}
+
+int layer_export_entry(int fd, const char *as, int fds_dir, int out_fd, uint64_t *ret_bytes, struct err *err)
+{
+	struct export *x = export_new(LAYER_EXPORT_ROOTFS, NULL, fds_dir, out_fd);
+	int r = export_open(x, fd, as, err);
+	if (r >= 0)
+		r = export_below(x, err);
+	if (r >= 0 && ret_bytes)
+		*ret_bytes = x->tar.bytes;
+	export_free(x);
 	return r;
 }

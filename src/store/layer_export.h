@@ -28,3 +28,11 @@ enum layer_export_mode {
  * (may be NULL): length of the archive. */
 int layer_export(int dir_fd, enum layer_export_mode mode, const struct strv *mount_points, int out_fd, uint64_t *ret_bytes,
 		 struct err *err) MUST_CHECK;
+
+/* For layer_export_entry(): taken while the host's /proc is within reach, by the
+ * process that will export. The caller's to close; or a negative errno. */
+int layer_export_fds_dir(void) MUST_CHECK;
+/* Archive one entry, and if it is a directory what is below it: @fd (O_PATH), called
+ * @as in the archive ("as", "as/child"). Works in a process whose root is
+ * somewhere else. Otherwise as LAYER_EXPORT_ROOTFS. */
+int layer_export_entry(int fd, const char *as, int fds_dir, int out_fd, uint64_t *ret_bytes, struct err *err) MUST_CHECK;

@@ -25,6 +25,7 @@
 	X(top) \
 	X(stats) \
 	X(update) \
+	X(cp) \
 	X(diff) \
 	X(commit) \
 	X(export) \

@@ -32,7 +32,7 @@ static int probe(struct err *err)
 }
 
 /* A descriptor on PID 1, if it still is the process of the handle. */
-static int open_init(const struct isolation_handle *handle, int *ret, struct err *err)
+int container_open_init(const struct isolation_handle *handle, int *ret, struct err *err)
 {
 	uint64_t ticks = 0;
 	CLEANUP_FD int pidfd = -1;
@@ -67,7 +67,7 @@ static int container_signal(const struct isolation_handle *handle, int signo, bo
 	CLEANUP_FD int pidfd = -1;
 	if (all)
 		return signal_all(handle, signo, err);
-	int r = open_init(handle, &pidfd, err);
+	int r = container_open_init(handle, &pidfd, err);
 	if (r < 0)
 		return r;
 	r = process_signal(pidfd, signo);
@@ -141,24 +141,6 @@ static int signal_all(const struct isolation_handle *handle, int signo, struct e
 	return r;
 }
 
-static int container_open_root(const struct isolation_handle *handle, int *ret_dirfd, struct err *err)
-{
-	char path[32];
-	CLEANUP_FD int pidfd = -1;
-	int r = open_init(handle, &pidfd, err);
-	if (r < 0)
-		return r;
-	snprintf(path, sizeof(path), "/proc/%d/root", handle->pid);
-	CLEANUP_FD int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (root < 0)
-		return err_set(err, ERR_SYSTEM, errno, "open the root of the container");
-	/* Still the same process: the number was not reused in between. */
-	if (process_signal(pidfd, 0) < 0)
-		return err_set(err, ERR_CONFLICT, 0, "container is not running");
-	*ret_dirfd = TAKE_FD(root);
-	return 0;
-}
-
 static int container_destroy(const struct isolation_handle *handle, struct err *err)
 {
 	struct cgroup_layout layout;
@@ -185,6 +167,6 @@ const struct isolation isolation_container = {
 	.update = container_update,
 	.stats = container_stats,
 	.pids = container_pids,
-	.open_root = container_open_root,
+	.enter_files = container_enter_files,
 	.destroy = container_destroy,
 };

@@ -38,20 +38,6 @@ static int differing_namespaces(pid_t pid, int *ret_flags, struct err *err)
 	return 0;
 }
 
-/* The process behind the handle, held by a descriptor. */
-static int open_target(const struct isolation_handle *handle, int *ret_pidfd, struct err *err)
-{
-	uint64_t ticks = 0;
-	CLEANUP_FD int pidfd = -1;
-	int r = process_open(handle->pid, &pidfd);
-	if (r == 0)
-		r = process_start_ticks(handle->pid, &ticks);
-	if (r < 0 || ticks != handle->pid_start_ticks)
-		return err_set(err, ERR_CONFLICT, 0, "container is not running");
-	*ret_pidfd = TAKE_FD(pidfd);
-	return 0;
-}
-
 /* The cgroup namespace is left for the child: one that is inside already may not
  * be born into a group it cannot see the way to. */
 static int enter(const struct isolation_handle *handle, struct cgroup_layout *layout, struct cgroup *cg, int *ret_cgroup_ns,
@@ -59,7 +45,7 @@ static int enter(const struct isolation_handle *handle, struct cgroup_layout *la
 {
 	int flags = 0;
 	CLEANUP_FD int pidfd = -1, cgroup_ns = -1;
-	int r = open_target(handle, &pidfd, err);
+	int r = container_open_init(handle, &pidfd, err);
 	if (r == 0)
 		r = differing_namespaces(handle->pid, &flags, err);
 	if (r < 0)

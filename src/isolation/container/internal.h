@@ -111,5 +111,9 @@ int container_start(const struct runtime_spec *spec, const struct isolation_io *
 int container_exec(const struct isolation_handle *handle, const struct runtime_spec *spec,
 		   const struct spec_process *process, const struct isolation_io *io, pid_t *ret_pid, int *ret_pidfd,
 		   int *ret_pty, struct err *err);
-/* Common to both: collect the child's answer. */
+int container_enter_files(const struct isolation_handle *handle, struct err *err);
+/* control.c: PID 1 behind the handle, held by a pidfd; ERR_CONFLICT "container is
+ * not running". */
+int container_open_init(const struct isolation_handle *handle, int *ret, struct err *err) MUST_CHECK;
+/* start and exec: collect the child's answer. */
 int launch_wait(int channel, int *ret_pty, struct err *err) MUST_CHECK;
