@@ -144,7 +144,7 @@ static int commit_config(const struct container_files *f, const struct strv *cha
 	int r = image_config_write(f->image->config, &text);
 	if (r == 0)
 		r = image_config_parse(buf_str(&text), text.len, &config, err);
-	if (r < 0)
+	if (r)
 		return err_is_set(err) ? r : err_set(err, ERR_SYSTEM, r, "copy the image's configuration");
 	CLEANUP_IMAGE_CONFIG struct image_config *bare = image_config_new();
 	/* Layers and history come from the parent again. */

@@ -163,7 +163,7 @@ int containers_create(struct engine *engine, const struct container_config *conf
 		r = check_config(config, &c->level, err);
 	if (r == 0)
 		r = image_resolve(engine->store, config->image ? config->image : "", &image, err);
-	if (r < 0)
+	if (r)
 		return r;
 	CLEANUP_STRV struct strv args = { 0 };
 	r = spec_args(config, image->config, &args, err);

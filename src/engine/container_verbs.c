@@ -243,7 +243,7 @@ int containers_exec_json(struct engine *engine, struct container *c, const struc
 		r = image_load(engine->store, c->image_id, &image, err);
 	if (r == 0)
 		r = layers_ensure_mounted(engine->store, &image->config->diffids, &layers, err);
-	if (r < 0)
+	if (r)
 		return r;
 	const char *user = !str_is_empty(request->user) ? request->user :
 			   !str_is_empty(c->config->user) ? c->config->user : image->config->user;

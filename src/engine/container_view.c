@@ -113,7 +113,7 @@ int containers_list(struct engine *engine, const struct container_filter *filter
 	int r = check_filter(filter, &all, err);
 	if (r == 0)
 		r = container_list_all(engine, &list, &n, err);
-	if (r < 0)
+	if (r)
 		return r;
 	for (size_t i = 0; i < n; i++) {
 		/* Recovery took another process for its monitor. */

@@ -324,7 +324,7 @@ static int remove_unused(struct engine *engine, const char *name, struct err *er
 	int r = db_tx_begin(engine->db, &tx, err);
 	if (r == 0)
 		r = volume_find(engine, name, &v, err);
-	if (r < 0)
+	if (r)
 		return r;
 	if (v->users.n) {
 		CLEANUP_FREE char *users = strv_join(&v->users, ", ");

@@ -166,7 +166,7 @@ static void read_blkio(const struct cgroup *cg, char *text, struct cgroup_stats 
 
 int cgroup_stats_read(const struct cgroup *cg, struct cgroup_stats *ret)
 {
-	CLEANUP_FREE char *text = malloc(TEXT_MAX);
+	CLEANUP_FREE char *text = calloc(1, TEXT_MAX);
 	struct cgroup_stats s = { 0 };
 
 	if (!text)

@@ -95,7 +95,7 @@ int link_add_veth(int sock, const char *host_name, int master, const char *peer_
 
 	/* A workload may come back to itself by a port it published: with
 	 * br_netfilter on, the frame must leave by the port it came in by. */
-	info = nl_message(&b, RTM_NEWLINK, 0, sizeof(*info));
+	(void)nl_message(&b, RTM_NEWLINK, 0, sizeof(struct ifinfomsg));
 	nl_attr_str(&b, IFLA_IFNAME, host_name);
 	linkinfo = nl_nest(&b, IFLA_LINKINFO, 0);
 	nl_attr_str(&b, IFLA_INFO_SLAVE_KIND, "bridge");

@@ -18,7 +18,7 @@
 
 #define MANIFEST_LAYERS_MAX 1024
 /* An image's configuration. */
-#define MANIFEST_CONFIG_MAX (8ll << 20)
+#define MANIFEST_CONFIG_MAX (8LL << 20)
 #define MANIFEST_LAYER_MAX (1ll << 40)
 
 struct descriptor {

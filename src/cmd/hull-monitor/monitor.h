@@ -29,8 +29,8 @@
 
 #define CLIENTS_MAX 128
 #define EXECS_MAX 64
-#define NS_PER_S 1000000000ll
-#define NS_PER_MS 1000000ll
+#define NS_PER_S 1000000000LL
+#define NS_PER_MS 1000000LL
 #define EXEC_ID_MAX 72
 /* Where hull's conversation is when it spawns a monitor. */
 #define HULL_SOCKET 3

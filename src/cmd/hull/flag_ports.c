@@ -174,7 +174,7 @@ int flag_parse_publish(struct container_config *c, const char *value, struct err
 		r = check_ip(&ip, value, err);
 	if (r == 0)
 		r = check_ranges(host_text, container_text, &host, &container, err);
-	if (r < 0)
+	if (r)
 		return r;
 	bool is_choice = container.first == container.last && host.first != host.last;
 	for (uint64_t i = 0; i <= container.last - container.first; i++) {

@@ -565,7 +565,7 @@ static struct json *print_all(struct call *c, bool newline)
 	}
 	if (r == 0 && newline)
 		r = buf_append_char(&text, '\n');
-	return text_of(c->run, &text);
+	return r < 0 ? NULL : text_of(c->run, &text);
 }
 
 static struct json *fn_print(struct call *c)

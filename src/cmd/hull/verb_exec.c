@@ -112,7 +112,7 @@ static int run_attach(struct cli *cli, const void *opts, int argc, char **argv)
 		r = err_set(&err, ERR_CONFLICT, 0, "cannot attach to a stopped container, start it first");
 	if (r == 0)
 		r = containers_connect(engine, c, &sock, &err);
-	if (r < 0)
+	if (r)
 		return cli_fail(cli, &err);
 	bool with_stdin = c->config->open_stdin && !o->no_stdin;
 	struct attach_opts attach = { .stdin_fd = with_stdin ? 0 : -1, .stdout_fd = 1, .stderr_fd = 2, .tty = c->config->tty,

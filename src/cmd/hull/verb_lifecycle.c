@@ -112,7 +112,7 @@ static int start_attached(struct cli *cli, const struct lifecycle_opts *opts, co
 		r = container_find(engine, name, &c, &err);
 	if (r == 0)
 		r = containers_launch(engine, c, &sock, &err);
-	if (r < 0)
+	if (r)
 		return cli_fail(cli, &err);
 	uint32_t flags = MON_ATTACH_STDOUT | MON_ATTACH_STDERR | MON_ATTACH_OWNER | (opts->interactive ? MON_ATTACH_STDIN : 0);
 	r = mon_send(sock, MON_ATTACH, flags, 0, NULL, 0, NULL, 0);

@@ -36,7 +36,7 @@ int channel_recv(int sock, void *data, size_t size, int *fds, size_t max, size_t
 		return -EBADMSG;
 	memcpy(&tag, packet, sizeof(tag));
 	size_t len = (size_t)got - sizeof(tag);
-	if (len)
+	if (len && size)
 		memcpy(data, packet + sizeof(tag), len < size ? len : size);
 	return (int)tag;
 }

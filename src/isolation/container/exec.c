@@ -116,7 +116,7 @@ int container_exec(const struct isolation_handle *handle, const struct runtime_s
 		r = enter(handle, &layout, &cg, &cgroup_ns, err);
 	if (r == 0)
 		r = channel_pair(pair, err);
-	if (r < 0)
+	if (r)
 		return r;
 	own = pair[0];
 	theirs = pair[1];

@@ -288,7 +288,7 @@ static int launch(const struct runtime_spec *spec, const struct isolation_io *io
 		r = open_init(spec, &init, err);
 	if (r == 0)
 		r = channel_pair(pair, err);
-	if (r < 0)
+	if (r)
 		return r;
 	own = pair[0];
 	theirs = pair[1];
