@@ -73,6 +73,20 @@ static int choose_name(struct engine *engine, const char *name, char ret[256], s
 	return 0;
 }
 
+/* 0 is "as the image says"; in Docker's words. */
+static int check_health(const struct image_health *h, struct err *err)
+{
+	struct {
+		const char *name;
+		int64_t ns;
+	} const times[] = { { "Interval", h->interval_ns }, { "Timeout", h->timeout_ns }, { "StartPeriod", h->start_period_ns },
+			    { "StartInterval", h->start_interval_ns } };
+	for (size_t i = 0; i < ARRAY_LEN(times); i++)
+		if (times[i].ns != 0 && times[i].ns < 1000000)
+			return err_set(err, ERR_INVALID, 0, "%s in Healthcheck cannot be less than 1ms", times[i].name);
+	return h->retries < 0 ? err_set(err, ERR_INVALID, 0, "Retries in Healthcheck cannot be negative") : 0;
+}
+
 static int check_config(const struct container_config *config, enum isolation_level *ret_level, struct err *err)
 {
 	const char *level = !str_is_empty(config->isolation) ? config->isolation : config->runtime;
@@ -89,6 +103,9 @@ static int check_config(const struct container_config *config, enum isolation_le
 		return r;
 	struct spec_capabilities caps;
 	r = spec_capabilities(&config->cap_add, &config->cap_drop, config->privileged, true, &caps, err);
+	if (r < 0)
+		return r;
+	r = config->has_health ? check_health(&config->health, err) : 0;
 	if (r < 0)
 		return r;
 	struct monitor_conf *conf = monitor_conf_new();

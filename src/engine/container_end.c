@@ -190,8 +190,11 @@ static int record_end(struct engine *engine, struct container *c, struct err *er
 		return r;
 	char code[32];
 	snprintf(code, sizeof(code), "exitCode=%d", c->exit_code);
-	if (has_run)
-		r = event_record_container(engine, c, "die", code, err);
+	/* Of a short run, and of one whose hull died, the start is told here. */
+	if (c->is_new && c->run.started_ns)
+		r = event_record_container_at(engine, c, c->run.started_ns, "start", NULL, err);
+	if (r >= 0 && has_run)
+		r = event_record_container_at(engine, c, c->finished_ns ? c->finished_ns : now, "die", code, err);
 	if (r >= 0)
 		r = db_tx_commit(&tx, err);
 	return r < 0 ? r : 1;
@@ -255,11 +258,8 @@ int containers_ended(struct engine *engine, struct container *c, const struct ru
 	int r = container_lock(engine, c->id, err);
 	if (r < 0)
 		return r;
-	if (!c->auto_remove) {
-		if (!end->is_start_recorded)
-			r = event_record_container_at(engine, c, end->started_ns, "start", NULL, err);
-		return r < 0 ? r : containers_finish(engine, c->id, err);
-	}
+	if (!c->auto_remove)
+		return containers_finish(engine, c->id, err);
 	r = remove_workload_folder(engine, c->id, err);
 	if (r < 0)
 		return r;

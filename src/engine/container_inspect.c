@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A container as inspect shows it: Docker's keys in Docker's order. */
+#include <string.h>
+
 #include "clock.h"
 #include "containers.h"
+#include "fd.h"
 #include "image_store.h"
 #include "network_view.h"
 #include "spec_builder.h"
@@ -13,7 +16,29 @@ static void write_time(struct json_writer *w, const char *key, int64_t ns)
 	jw_kv_str(w, key, clock_format_rfc3339(ns, text));
 }
 
-static void write_state(const struct container *c, struct json_writer *w)
+/* The last results: lines of JSON beside the run state (hull-monitor's health.c). */
+static void write_health(const struct run_state *run, int dir, struct json_writer *w)
+{
+	CLEANUP_BUF struct buf text = BUF_INIT(1 << 18);
+	CLEANUP_STRV struct strv lines = { 0 };
+	jw_key(w, "Health");
+	jw_object(w);
+	jw_kv_str(w, "Status", run_health_name(run->health));
+	jw_kv_i64(w, "FailingStreak", run->failing_streak);
+	jw_key(w, "Log");
+	jw_array(w);
+	if (fd_read_file_at(dir, "health", &text) == 0)
+		strv_split(&lines, buf_str(&text), '\n');
+	for (size_t i = 0; i < lines.n; i++) {
+		CLEANUP_JSON struct json *entry = NULL;
+		if (*lines.v[i] && json_parse(lines.v[i], strlen(lines.v[i]), "health", &entry, NULL) == 0)
+			jw_value(w, entry);
+	}
+	jw_array_end(w);
+	jw_object_end(w);
+}
+
+static void write_state(struct engine *engine, const struct container *c, struct json_writer *w)
 {
 	bool runs = c->status == CONTAINER_RUNNING || c->status == CONTAINER_PAUSED;
 	jw_key(w, "State");
@@ -29,13 +54,11 @@ static void write_state(const struct container *c, struct json_writer *w)
 	jw_kv_str(w, "Error", c->error ? c->error : "");
 	write_time(w, "StartedAt", c->started_ns);
 	write_time(w, "FinishedAt", c->finished_ns);
-	if (c->run.health != RUN_HEALTH_NONE) {
-		jw_key(w, "Health");
-		jw_object(w);
-		jw_kv_str(w, "Status", run_health_name(c->run.health));
-		jw_kv_i64(w, "FailingStreak", c->run.failing_streak);
-		jw_object_end(w);
-	}
+	/* Of one that has ended the last run's, too. */
+	struct run_state run;
+	CLEANUP_FD int dir = engine_open_run_dir(engine, c->id);
+	if (dir >= 0 && run_state_read(dir, &run) == 0 && run.health != RUN_HEALTH_NONE)
+		write_health(&run, dir, w);
 	jw_object_end(w);
 }
 
@@ -81,7 +104,7 @@ int containers_inspect(struct engine *engine, struct container *c, bool size, st
 	r = write_command(engine, c, w, err);
 	if (r < 0)
 		return r;
-	write_state(c, w);
+	write_state(engine, c, w);
 	jw_kv_str(w, "Image", c->image_id);
 	static const char *const files[][2] = { { "ResolvConfPath", "resolv.conf" }, { "HostnamePath", "hostname" }, { "HostsPath", "hosts" } };
 	for (size_t i = 0; i < ARRAY_LEN(files); i++) {

@@ -99,6 +99,10 @@ int containers_stop(struct engine *engine, const char *name, uint32_t timeout_s,
 		return r;
 	r = request(engine, c, MON_STOP, timeout_s, signo, &sock, err);
 	FAULT_HERE("stop.asked");
+	if (r == 0) {
+		snprintf(extra, sizeof(extra), "signal=%d", stop_signal(engine, c, signo));
+		r = simple_event(engine, c, "kill", extra, err);
+	}
 	if (r == 0)
 		r = await_reply(sock, MON_EXIT, &msg, err);
 	if (r < 0) {
@@ -108,15 +112,13 @@ int containers_stop(struct engine *engine, const char *name, uint32_t timeout_s,
 			return r;
 		*err = ERR_INIT;
 	}
-	await_hangup(sock);
+	if (sock >= 0)
+		await_hangup(sock);
 	/* The monitor's `internal exited` may do this at the same moment. */
 	bool auto_remove = c->auto_remove;
-	snprintf(extra, sizeof(extra), "signal=%d", stop_signal(engine, c, signo));
-	r = simple_event(engine, c, "kill", extra, err);
+	r = containers_finish(engine, c->id, err);
 	if (r >= 0)
 		r = simple_event(engine, c, "stop", NULL, err);
-	if (r >= 0)
-		r = containers_finish(engine, c->id, err);
 	return auto_remove && r < 0 && err->kind == ERR_NOT_FOUND ? 0 : r;
 }
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "clock.h"
@@ -62,7 +63,20 @@ static int leave_restarting(struct engine *engine, struct container *c, struct e
 	int r = run_state_write(dir, &c->run);
 	if (r < 0)
 		return err_set(err, ERR_SYSTEM, r, "write the run state of %s", c->name);
-	return was_running ? event_record_container(engine, c, "die", "exitCode=137", err) : 0;
+	return 0;
+}
+
+/* The end of the run before: its monitor records none, having another to start. */
+static int record_die(struct engine *engine, struct container *c, struct err *err)
+{
+	char code[32];
+	snprintf(code, sizeof(code), "exitCode=%d", c->run.exit_code);
+	if (c->is_new) {
+		int r = event_record_container_at(engine, c, c->run.started_ns, "start", NULL, err);
+		if (r < 0)
+			return r;
+	}
+	return event_record_container_at(engine, c, c->run.finished_ns, "die", code, err);
 }
 
 static int start_again(struct engine *engine, struct container *c, struct err *err)
@@ -82,6 +96,8 @@ static int start_again(struct engine *engine, struct container *c, struct err *e
 	if (r >= 0)
 		r = FAULT("recover.restart");
 	if (r >= 0)
+		r = record_die(engine, c, err);
+	if (r >= 0)
 		r = container_refresh(engine, c, err);
 	if (r < 0)
 		return r;
@@ -90,16 +106,45 @@ static int start_again(struct engine *engine, struct container *c, struct err *e
 	return 0;
 }
 
+int containers_start_again(struct engine *engine, const char *id, struct err *err)
+{
+	CLEANUP_CONTAINER struct container *c = NULL;
+	CLEANUP_FD int sock = -1;
+	int r = container_find(engine, id, &c, err);
+	/* Stopped or removed while the back-off ran. */
+	if (r < 0 || c->row_status != ROW_STARTED || c->run.status != RUN_RESTARTING)
+		return r;
+	r = record_die(engine, c, err);
+	if (r >= 0)
+		r = containers_launch(engine, c, &sock, err);
+	return r < 0 ? r : containers_await_start(engine, c, sock, err);
+}
+
 int recover_ended(struct engine *engine, struct container *c, struct err *err)
 {
 	if (c->is_new && !c->run.started_ns)
-		return container_remove_everything(engine, c, c->auto_remove, err);
+		return container_remove_everything(engine, c, true, err);
 	if (!c->monitor_is_alive && wants_restart(c))
 		return start_again(engine, c, err);
 	return container_end_run(engine, c, err);
 }
 
 /* ---- all of them ---- */
+
+/* It runs, and its hull died before it could note so. */
+static int adopt(struct engine *engine, struct container *c, struct err *err)
+{
+	CLEANUP_DB_TX struct db_tx tx = { 0 };
+	if (!c->run.started_ns)
+		return 0;
+	int r = db_tx_begin(engine->db, &tx, err);
+	if (r == 0)
+		r = db_run(engine->db, err, "UPDATE containers SET monitor_pid = ?, is_new = 0, started_ns = ? WHERE id = ?", "iis",
+			   (int64_t)c->run.monitor_pid, c->run.started_ns, c->id);
+	if (r >= 0 && c->is_new)
+		r = event_record_container_at(engine, c, c->run.started_ns, "start", NULL, err);
+	return r < 0 ? r : db_tx_commit(&tx, err);
+}
 
 static int recover_one(struct engine *engine, const char *id, struct err *err)
 {
@@ -116,12 +161,10 @@ static int recover_one(struct engine *engine, const char *id, struct err *err)
 	if (c->row_status == ROW_STARTED && c->is_orphaned)
 		return recover_ended(engine, c, err);
 	if ((c->row_status == ROW_CREATING || c->row_status == ROW_REMOVING) && !owner_lives)
-		return container_remove_everything(engine, c, c->auto_remove, err);
+		return container_remove_everything(engine, c, c->auto_remove || c->row_status == ROW_CREATING, err);
 	if (c->row_status == ROW_STARTED && c->monitor_is_alive && c->run.monitor_pid != c->monitor_pid)
-		/* Its hull died before it could note it. */
-		r = db_run(engine->db, err, "UPDATE containers SET monitor_pid = ?, is_new = 0, started_ns = ? WHERE id = ?", "iis",
-			   (int64_t)c->run.monitor_pid, c->started_ns, c->id);
-	return r < 0 ? r : 0;
+		return adopt(engine, c, err);
+	return 0;
 }
 
 /* Process numbers mean nothing after a reboot: then each is looked at. */

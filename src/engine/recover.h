@@ -10,6 +10,10 @@
  * release and record. */
 int recover_ended(struct engine *engine, struct container *c, struct err *err) MUST_CHECK;
 
+/* `internal restart`: the container @id, whose monitor waited out the back-off and
+ * is this process now. Nothing when it was stopped meanwhile. */
+int containers_start_again(struct engine *engine, const char *id, struct err *err) MUST_CHECK;
+
 /* The machine has come up: start what a restart policy wants running. What
  * cannot be started is passed over, its error recorded. */
 int engine_boot(struct engine *engine, struct err *err) MUST_CHECK;

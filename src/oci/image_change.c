@@ -34,19 +34,27 @@ static char *next_word(const char **s)
 	return str_dup(buf_str(&word));
 }
 
-/* ["a", "b"] as it is; anything else is for the shell. */
-static int set_command(struct strv *sv, const char *args, struct err *err)
+/* ["a", "b"]: 1, or 0 when it is not in this form. */
+static int add_exec_form(struct strv *sv, const char *args, struct err *err)
 {
 	CLEANUP_JSON struct json *list = NULL;
-	strv_free(sv);
-	if (*args == '[' && json_parse(args, strlen(args), "command", &list, NULL) == 0) {
-		for (size_t i = 0; i < json_array_len(list); i++) {
-			if (!json_str(json_array_at(list, i)))
-				return err_set(err, ERR_INVALID, 0, "a command must be a list of strings");
-			strv_add(sv, json_str(json_array_at(list, i)));
-		}
+	if (*args != '[' || json_parse(args, strlen(args), "command", &list, NULL) < 0)
 		return 0;
+	for (size_t i = 0; i < json_array_len(list); i++) {
+		if (!json_str(json_array_at(list, i)))
+			return err_set(err, ERR_INVALID, 0, "a command must be a list of strings");
+		strv_add(sv, json_str(json_array_at(list, i)));
 	}
+	return 1;
+}
+
+/* The exec form as it is; anything else is for the shell. */
+static int set_command(struct strv *sv, const char *args, struct err *err)
+{
+	strv_free(sv);
+	int r = add_exec_form(sv, args, err);
+	if (r != 0)
+		return r < 0 ? r : 0;
 	strv_add(sv, "/bin/sh");
 	strv_add(sv, "-c");
 	strv_add(sv, args);
@@ -114,6 +122,63 @@ static int set_str(char **where, const char *args)
 	return 0;
 }
 
+/* One "--interval=5s" of HEALTHCHECK: 1, 0 when @word is none, or an error. */
+static int set_health_option(struct image_health *h, const char *word, struct err *err)
+{
+	struct {
+		const char *name;
+		int64_t *ns;
+	} const times[] = { { "--interval=", &h->interval_ns }, { "--timeout=", &h->timeout_ns },
+			    { "--start-period=", &h->start_period_ns }, { "--start-interval=", &h->start_interval_ns } };
+	if (!str_starts_with(word, "--"))
+		return 0;
+	for (size_t i = 0; i < ARRAY_LEN(times); i++)
+		if (str_starts_with(word, times[i].name))
+			return str_parse_duration_ns(word + strlen(times[i].name), times[i].ns) < 0 || *times[i].ns < 0 ?
+				       err_set(err, ERR_INVALID, 0, "HEALTHCHECK: bad duration in %s", word) : 1;
+	if (str_starts_with(word, "--retries="))
+		return str_parse_i64(word + strlen("--retries="), &h->retries) < 0 || h->retries < 0 ?
+			       err_set(err, ERR_INVALID, 0, "HEALTHCHECK: bad number in %s", word) : 1;
+	return err_set(err, ERR_INVALID, 0, "HEALTHCHECK has no option %s", word);
+}
+
+/* "NONE", or "[OPTIONS] CMD command". */
+static int set_health(struct image_config *c, const char *args, struct err *err)
+{
+	struct image_health h = { 0 };
+	for (;;) {
+		const char *rest = args;
+		CLEANUP_FREE char *word = next_word(&rest);
+		int r = word ? set_health_option(&h, word, err) : 0;
+		if (r < 0)
+			return r;
+		if (r == 0)
+			break;
+		args = skip_space(rest);
+	}
+	size_t len = strcspn(args, " \t");
+	const char *command = skip_space(args + len);
+	if (len == 4 && strncasecmp(args, "NONE", 4) == 0 && !*command) {
+		strv_add(&h.test, "NONE");
+	} else if (len == 3 && strncasecmp(args, "CMD", 3) == 0 && *command) {
+		CLEANUP_STRV struct strv exec = { 0 };
+		int r = add_exec_form(&exec, command, err);
+		if (r < 0)
+			return r;
+		strv_add(&h.test, r ? "CMD" : "CMD-SHELL");
+		if (r)
+			strv_extend(&h.test, &exec);
+		else
+			strv_add(&h.test, command);
+	} else {
+		return err_set(err, ERR_INVALID, 0, "HEALTHCHECK takes NONE, or options and CMD command: %s", args);
+	}
+	strv_free(&c->health.test);
+	c->health = h;
+	c->has_health = true;
+	return 0;
+}
+
 static int apply(struct image_config *c, const char *word, size_t len, const char *args, struct err *err)
 {
 #define IS(name) (len == strlen(name) && strncasecmp(word, name, len) == 0)
@@ -135,13 +200,15 @@ static int apply(struct image_config *c, const char *word, size_t len, const cha
 		return set_str(&c->workdir, args);
 	if (IS("STOPSIGNAL"))
 		return set_str(&c->stop_signal, args);
+	if (IS("HEALTHCHECK"))
+		return set_health(c, args, err);
 	if (IS("ONBUILD")) {
 		strv_add(&c->onbuild, args);
 		return 0;
 	}
 #undef IS
 	err_set(err, ERR_INVALID, 0, "%.*s is not a valid change command", (int)len, word);
-	err_hint(err, "one of CMD ENTRYPOINT ENV EXPOSE LABEL ONBUILD STOPSIGNAL USER VOLUME WORKDIR");
+	err_hint(err, "one of CMD ENTRYPOINT ENV EXPOSE HEALTHCHECK LABEL ONBUILD STOPSIGNAL USER VOLUME WORKDIR");
 	return -EINVAL;
 }
 

@@ -160,8 +160,9 @@ void health_probe_done(struct monitor *m, int exit_code, bool did_start, const s
 	if (!lifecycle_is_up(m))
 		return;
 	if (m->health.has_timed_out) {
-		m->health.output_len = (size_t)snprintf(output, sizeof(output), "Health check exceeded timeout (%llds)",
-							(long long)(m->conf->health_timeout_ns / NS_PER_S));
+		int64_t ms = m->conf->health_timeout_ns / NS_PER_MS;
+		m->health.output_len = (size_t)snprintf(output, sizeof(output), "Health check exceeded timeout (%lld%s)",
+							(long long)(ms % 1000 ? ms : ms / 1000), ms % 1000 ? "ms" : "s");
 		exit_code = -1;
 	} else if (!did_start && err) {
 		m->health.output_len = strlen(err->msg);

@@ -24,19 +24,9 @@ static int run_restart(struct cli *cli, const void *opts, int argc, char **argv)
 {
 	struct err err = ERR_INIT;
 	CLEANUP_ENGINE struct engine *engine = NULL;
-	CLEANUP_CONTAINER struct container *c = NULL;
-	CLEANUP_FD int sock = -1;
-	int r = engine_open(&engine, &err);
-	if (r == 0)
-		r = container_find(engine, argv[0], &c, &err);
-	/* Stopped or removed while the back-off ran. */
-	if (r == 0 && c->row_status != ROW_STARTED)
-		return 0;
-	if (r == 0)
-		r = containers_launch(engine, c, &sock, &err);
-	if (r == 0)
-		r = containers_await_start(engine, c, sock, &err);
-	return r < 0 ? cli_fail(cli, &err) : 0;
+	if (engine_open(&engine, &err) < 0 || containers_start_again(engine, argv[0], &err) < 0)
+		return cli_fail(cli, &err);
+	return 0;
 }
 
 /* Behind a pull: nobody waits for it, and nobody reads what it says. */

@@ -22,6 +22,7 @@ struct each_ctx {
 	const struct lifecycle_opts *opts;
 	uint32_t timeout_s;
 	int signo; /* 0: the container's own */
+	bool has_failed; /* rm -f: for another reason than that there is none */
 };
 
 static void defaults(void *opts)
@@ -30,6 +31,7 @@ static void defaults(void *opts)
 }
 
 typedef int each_fn(void *ctx, const char *arg, struct err *err);
+static each_fn rm_one;
 
 static int for_each(struct cli *cli, const void *opts, int argc, char **argv, bool quiet, each_fn *each)
 {
@@ -43,7 +45,9 @@ static int for_each(struct cli *cli, const void *opts, int argc, char **argv, bo
 	if (engine_open(&engine, &err) < 0)
 		return cli_fail(cli, &err);
 	ctx.engine = engine;
-	return cli_each(cli, argc, argv, quiet, each, &ctx);
+	int r = cli_each(cli, argc, argv, quiet, each, &ctx);
+	/* Docker's rm -f does not fail for one that is not there. */
+	return each == rm_one && ctx.opts->force && !ctx.has_failed ? 0 : r;
 }
 
 static uint32_t signo_or_default(const struct each_ctx *x)
@@ -82,7 +86,9 @@ static int unpause_one(void *ctx, const char *name, struct err *err)
 static int rm_one(void *ctx, const char *name, struct err *err)
 {
 	struct each_ctx *x = ctx;
-	return containers_remove(x->engine, name, x->opts->force, x->opts->volumes, err);
+	int r = containers_remove(x->engine, name, x->opts->force, x->opts->volumes, err);
+	x->has_failed |= r < 0 && err->kind != ERR_NOT_FOUND;
+	return r;
 }
 
 static int start_one(void *ctx, const char *name, struct err *err)
@@ -147,9 +153,7 @@ static int run_start(struct cli *cli, const void *opts, int argc, char **argv)
 
 static int run_rm(struct cli *cli, const void *opts, int argc, char **argv)
 {
-	int r = for_each(cli, opts, argc, argv, false, rm_one);
-	/* Docker's -f does not fail for one that is not there. */
-	return ((const struct lifecycle_opts *)opts)->force ? 0 : r;
+	return for_each(cli, opts, argc, argv, false, rm_one);
 }
 
 static int run_wait(struct cli *cli, const void *opts, int argc, char **argv)
