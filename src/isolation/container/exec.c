@@ -113,6 +113,8 @@ int container_exec(const struct isolation_handle *handle, const struct runtime_s
 	int r = filter_read(spec->seccomp_bpf_path, &filter, &b.filter_len, err);
 	b.filter = filter;
 	if (r == 0)
+		r = stdio_give(spec, handle->pid, true, process, io, err);
+	if (r == 0)
 		r = enter(handle, &layout, &cg, &cgroup_ns, err);
 	if (r == 0)
 		r = channel_pair(pair, err);

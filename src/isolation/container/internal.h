@@ -105,6 +105,11 @@ int sysctls_apply(const struct runtime_spec *spec, int root, struct err *err) MU
 int terminal_set_up(const struct spec_process *process, const struct isolation_io *io, int *ret_master,
 		    struct err *err) MUST_CHECK;
 
+/* stdio_owner.c: make pipes among @io the property of @process's user, from the
+ * host's side. @is_made: the user namespace exists, and @pid is in it. */
+int stdio_give(const struct runtime_spec *spec, pid_t pid, bool is_made, const struct spec_process *process,
+	       const struct isolation_io *io, struct err *err) MUST_CHECK;
+
 /* ---- the operations of the contract, by file ---- */
 int container_start(const struct runtime_spec *spec, const struct isolation_io *io, struct isolation_handle *ret_handle,
 		    struct isolation_fds *ret, struct err *err);

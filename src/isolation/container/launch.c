@@ -213,13 +213,16 @@ static int open_init(const struct runtime_spec *spec, int *ret, struct err *err)
 /* What is done for a child that exists, with the host's privileges. */
 struct host_side {
 	const struct runtime_spec *spec;
+	const struct isolation_io *io;
 	int channel;
 };
 
 static int bring_up(const struct host_side *host, pid_t pid, int *ret_hold, int *ret_pty, struct err *err)
 {
 	CLEANUP_FD int hold = -1;
-	int r = prepare_child(host->spec, pid, host->channel, &hold, err);
+	int r = stdio_give(host->spec, pid, spec_joins_userns(host->spec), &host->spec->process, host->io, err);
+	if (r == 0)
+		r = prepare_child(host->spec, pid, host->channel, &hold, err);
 	if (r == 0)
 		r = launch_wait(host->channel, ret_pty, err);
 	if (r == 0)
@@ -296,7 +299,7 @@ static int launch(const struct runtime_spec *spec, const struct isolation_io *io
 	args.become.filter = filter;
 	args.become.init_fd = init;
 	int cgroup_fd = cg->layout ? cgroup_clone_fd(cg) : -1;
-	const struct host_side host = { spec, own };
+	const struct host_side host = { spec, io, own };
 	CLEANUP_FD int helper_sock = -1;
 	pid_t helper = spec_joins_userns(spec) ? start_helper(&host, theirs, &helper_sock, err) : 0;
 	r = helper < 0 ? (int)helper : join_namespaces(spec, &flags, err);

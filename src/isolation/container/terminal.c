@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <termios.h>
+#include <unistd.h>
 
 #include "internal.h"
 
@@ -19,6 +20,12 @@ static int open_pty(const struct spec_process *process, int *ret_master, int *re
 	if (process->console_rows || process->console_cols) {
 		struct winsize size = { .ws_row = process->console_rows, .ws_col = process->console_cols };
 		(void)ioctl(master, TIOCSWINSZ, &size);
+	}
+	/* Its group stays the one that devpts gives, "tty". */
+	if (process->user.uid != 0 && fchown(slave, process->user.uid, (gid_t)-1) < 0) {
+		int r = err_set(err, ERR_SYSTEM, errno, "give the terminal to user %u", process->user.uid);
+		close(slave);
+		return r;
 	}
 	*ret_master = TAKE_FD(master);
 	*ret_slave = slave;
