@@ -47,6 +47,24 @@ static int exec_send(struct engine *engine, const struct container *c, int sock,
 	return mon_send(sock, MON_EXEC, 0, 0, text.data, text.len, passed, passed ? 3 : 0);
 }
 
+/* Detached: it runs, or why not. */
+static int await_started(int sock, struct err *err)
+{
+	CLEANUP_FREE char *payload = mem_calloc(1, MON_PAYLOAD_MAX);
+	struct mon_msg msg = { 0 };
+	int fd = -1;
+	size_t n = 0;
+	int r = mon_recv(sock, &msg, payload, &fd, 1, &n);
+	if (n)
+		close(fd);
+	if (r <= 0)
+		return err_set(err, ERR_SYSTEM, r < 0 ? r : EPIPE, "reach the monitor");
+	if (msg.type != MON_ERROR || msg.len != sizeof(*err))
+		return 0;
+	memcpy(err, payload, sizeof(*err));
+	return err->errnum < 0 ? err->errnum : -EIO;
+}
+
 static int run_exec(struct cli *cli, const void *opts, int argc, char **argv)
 {
 	const struct exec_opts *o = opts;
@@ -64,7 +82,9 @@ static int run_exec(struct cli *cli, const void *opts, int argc, char **argv)
 				      .no_stdin = !o->interactive };
 	struct exec_io io;
 	struct attach_result end = { 0 };
-	int r = engine_open(&engine, &err);
+	int r = attach_check_terminal(o->tty, attach.stdin_fd >= 0, &err);
+	if (r == 0)
+		r = engine_open(&engine, &err);
 	if (r == 0)
 		r = container_find(engine, argv[0], &c, &err);
 	if (r == 0)
@@ -82,8 +102,8 @@ static int run_exec(struct cli *cli, const void *opts, int argc, char **argv)
 	exec_io_close_passed(&io);
 	if (r < 0)
 		err_set(&err, ERR_SYSTEM, r, "reach the monitor");
-	else if (!o->detach)
-		r = attach_session_run(sock, &attach, &end, &err);
+	else
+		r = o->detach ? await_started(sock, &err) : attach_session_run(sock, &attach, &end, &err);
 	exec_io_done(&io);
 	if (r < 0) {
 		int code = containers_start_exit_code(&err);
@@ -110,11 +130,13 @@ static int run_attach(struct cli *cli, const void *opts, int argc, char **argv)
 		r = err_set(&err, ERR_CONFLICT, 0, "cannot attach to a paused container, unpause it first");
 	else if (r == 0 && !container_is_running(c))
 		r = err_set(&err, ERR_CONFLICT, 0, "cannot attach to a stopped container, start it first");
+	bool with_stdin = r == 0 && c->config->open_stdin && !o->no_stdin;
+	if (r == 0)
+		r = attach_check_terminal(c->config->tty, with_stdin, &err);
 	if (r == 0)
 		r = containers_connect(engine, c, &sock, &err);
 	if (r)
 		return cli_fail(cli, &err);
-	bool with_stdin = c->config->open_stdin && !o->no_stdin;
 	struct attach_opts attach = { .stdin_fd = with_stdin ? 0 : -1, .stdout_fd = 1, .stderr_fd = 2, .tty = c->config->tty,
 				      .sig_proxy = o->sig_proxy != TRI_FALSE, .detach_keys = o->detach_keys, .no_stdin = !with_stdin };
 	r = mon_send(sock, MON_ATTACH, MON_ATTACH_STDOUT | MON_ATTACH_STDERR | (with_stdin ? MON_ATTACH_STDIN : 0), 0, NULL, 0, NULL, 0);

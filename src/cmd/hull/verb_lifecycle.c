@@ -117,6 +117,10 @@ static int start_attached(struct cli *cli, const struct lifecycle_opts *opts, co
 	if (r == 0)
 		r = container_find(engine, name, &c, &err);
 	if (r == 0)
+		r = container_load_config(c, &err);
+	if (r == 0)
+		r = attach_check_terminal(c->config->tty, opts->interactive, &err);
+	if (r == 0)
 		r = containers_launch(engine, c, &sock, &err);
 	if (r)
 		return cli_fail(cli, &err);

@@ -142,6 +142,10 @@ static int run_run(struct cli *cli, const void *opts, int argc, char **argv)
 	CLEANUP_CONTAINER struct container *c = NULL;
 	if (run_flags_build(o, true, argc, argv, &config, &err) < 0)
 		return run_flags_is_engines(&err) ? cli_fail(cli, &err) : cli_fail_early(cli, &err);
+	if (!o->detach && attach_check_terminal(config->tty, config->attach_stdin, &err) < 0) {
+		cli_fail(cli, &err);
+		return 1;
+	}
 	if (engine_open_to_run(&engine, &err) < 0 ||
 	    create(cli, engine, o, config, true, &c, &err) < 0)
 		return cli_fail(cli, &err);

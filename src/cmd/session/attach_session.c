@@ -6,13 +6,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
+#include <sys/vfs.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -24,6 +25,9 @@
 #include "str.h"
 
 #define INPUT_MAX 32768u
+#ifndef PIPEFS_MAGIC
+#define PIPEFS_MAGIC 0x50495045
+#endif
 
 struct session {
 	int sock;
@@ -31,6 +35,7 @@ struct session {
 	struct attach_result *result;
 	int signal_fd;
 	sigset_t old_mask;
+	int deadly_signal;
 	bool is_raw;
 	struct termios saved;
 	int pty;      /* of an exec with a terminal; -1 otherwise */
@@ -111,12 +116,13 @@ static void take_signal(struct session *s)
 	while (read(s->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
 		if (info.ssi_signo == SIGWINCH)
 			send_size(s);
-		else if (s->opts->sig_proxy)
+		else if (s->opts->sig_proxy && !s->opts->tty)
 			(void)!mon_send(s->sock, MON_SIGNAL, info.ssi_signo, MON_SIGNAL_BY_USER, NULL, 0, NULL, 0);
 		else {
-			/* Not ours to send on: detach and leave. */
+			/* Ours, not the process's: it ends hull, after the terminal is restored. */
 			s->result->end = ATTACH_DETACHED;
 			s->is_over = true;
+			s->deadly_signal = (int)info.ssi_signo;
 		}
 	}
 }
@@ -385,17 +391,28 @@ int attach_session_run(int sock, const struct attach_opts *opts, struct attach_r
 		cleanup_fd(&s->relay[i]);
 	(void)sigprocmask(SIG_SETMASK, &s->old_mask, NULL);
 	signal(SIGPIPE, old_pipe);
+	if (s->deadly_signal)
+		(void)raise(s->deadly_signal);
+	return r;
+}
+
+int attach_check_terminal(bool tty, bool with_stdin, struct err *err)
+{
+	if (!tty || !with_stdin || isatty(STDIN_FILENO))
+		return 0;
+	int r = err_set(err, ERR_INVALID, 0, "the input device is not a TTY");
+	err_hint(err, "leave -t out: the input is a pipe or a file");
 	return r;
 }
 
 /* ---- descriptors of an exec ---- */
 
+/* Anonymous pipes alone: a file of the host has an owner and a mode that the
+ * process would meet when it opens /dev/stdout, and is no business of its. */
 static bool can_pass(int fd)
 {
-	struct stat st;
-	if (fstat(fd, &st) < 0)
-		return false;
-	return S_ISFIFO(st.st_mode) || S_ISREG(st.st_mode);
+	struct statfs fs;
+	return fstatfs(fd, &fs) == 0 && fs.f_type == PIPEFS_MAGIC;
 }
 
 int exec_io_open(const struct attach_opts *opts, struct exec_io *ret, struct err *err)

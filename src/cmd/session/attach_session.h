@@ -14,8 +14,8 @@
 
 #include "err.h"
 
-/* Descriptors for EXEC: pipes and files of the caller go straight to the
- * process, terminals and sockets through a pipe that the session relays. */
+/* Descriptors for EXEC: pipes of the caller go straight to the process,
+ * terminals, files and sockets through a pipe that the session relays. */
 struct exec_io {
 	int passed[3];   /* for mon_send(); some may be the caller's own */
 	int relay[3];    /* our ends; -1: passed straight */
@@ -56,6 +56,10 @@ struct attach_result {
 	bool was_started;
 	int64_t started_ns, ended_ns; /* wall clock, when it was told */
 };
+
+/* Refused, before anything is made: a terminal for the process that is to read
+ * something else. */
+int attach_check_terminal(bool tty, bool with_stdin, struct err *err) MUST_CHECK;
 
 /* Blocks. @sock stays the caller's. Negative with @err: the monitor refused or a
  * relay failed; the terminal is restored in every case. */
