@@ -9,6 +9,7 @@
 #include "network_view.h"
 #include "spec_builder.h"
 #include "volume_mounts.h"
+#include "disk_usage.h"
 
 static void write_time(struct json_writer *w, const char *key, int64_t ns)
 {
@@ -120,6 +121,13 @@ int containers_inspect(struct engine *engine, struct container *c, bool size, st
 	jw_kv_str(w, "Driver", "erofs");
 	jw_kv_str(w, "Platform", "linux");
 	jw_kv_str(w, "Isolation", isolation_level_name(c->level));
+	struct container_size bytes;
+	if (size && (r = container_size_read(engine, c, &bytes, err)) < 0)
+		return r;
+	if (size) {
+		jw_kv_i64(w, "SizeRw", bytes.changed_bytes);
+		jw_kv_i64(w, "SizeRootFs", bytes.root_bytes);
+	}
 	jw_key(w, "HostConfig");
 	container_config_write_host_config(c->config, w);
 	jw_key(w, "Mounts");

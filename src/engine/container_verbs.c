@@ -255,10 +255,9 @@ int containers_exec_json(struct engine *engine, struct container *c, const struc
 				      p.user.uid == 0, &p.caps, err);
 	if (r == 0) {
 		spec_env(c->config, image->config, NULL, &p.env);
-		strv_extend(&p.env, &request->env);
-		strv_printf(&p.env, "HOME=%s", home);
 		if (request->tty && !c->config->tty)
 			strv_add(&p.env, "TERM=xterm");
+		spec_env_add(&p.env, &request->env, home);
 		strv_extend(&p.args, &request->args);
 		const char *cwd = !str_is_empty(request->workdir)	 ? request->workdir :
 				  !str_is_empty(c->config->working_dir) ? c->config->working_dir : image->config->workdir;

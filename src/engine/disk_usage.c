@@ -12,6 +12,21 @@ int64_t container_disk_usage(struct engine *engine, const char *id)
 	return tree_disk_usage(engine->store->root_fd, path);
 }
 
+int container_size_read(struct engine *engine, const struct container *c, struct container_size *ret, struct err *err)
+{
+	CLEANUP_FREE char *path = str_printf("workloads/%s/upper", c->id);
+	struct image_summary *list = NULL;
+	size_t n = 0;
+	int r = image_list(engine->store, &list, &n, err);
+	*ret = (struct container_size){ .changed_bytes = tree_disk_usage(engine->store->root_fd, path) };
+	ret->root_bytes = ret->changed_bytes;
+	for (size_t i = 0; r >= 0 && i < n; i++)
+		if (str_eq(list[i].id, c->image_id))
+			ret->root_bytes += list[i].size_bytes;
+	image_list_free(list, n);
+	return r < 0 ? r : 0;
+}
+
 int image_user_count(struct engine *engine, const char *image_id, int64_t *ret, struct err *err)
 {
 	int r = db_query_i64(engine->db, ret, err, "SELECT COUNT(*) FROM containers WHERE image = ?", "s", image_id);

@@ -7,6 +7,13 @@
 /* What one container has written: its layer and its logs. */
 int64_t container_disk_usage(struct engine *engine, const char *id);
 
+/* What it has changed, and that with its image's layers, as ps and inspect show
+ * them; 0 where nothing can be read. */
+struct container_size {
+	int64_t changed_bytes, root_bytes;
+};
+int container_size_read(struct engine *engine, const struct container *c, struct container_size *ret, struct err *err) MUST_CHECK;
+
 struct usage_line {
 	int64_t total, active;
 	int64_t size_bytes, reclaimable_bytes;

@@ -42,6 +42,8 @@ int spec_build(const struct spec_inputs *in, struct runtime_spec **ret, struct e
 int spec_args(const struct container_config *c, const struct image_config *image, struct strv *ret, struct err *err) MUST_CHECK;
 /* The image's environment with the container's over it. */
 void spec_env(const struct container_config *c, const struct image_config *image, const char *home, struct strv *ret);
+/* What an exec adds; a name without "=" is taken away. HOME unless it is there. */
+void spec_env_add(struct strv *env, const struct strv *more, const char *home);
 /* Default set, --cap-add, --cap-drop, --privileged, for that user. */
 int spec_capabilities(const struct strv *add, const struct strv *drop, bool privileged, bool is_root,
 		      struct spec_capabilities *ret, struct err *err) MUST_CHECK;

@@ -71,6 +71,14 @@ void spec_env(const struct container_config *c, const struct image_config *image
 		strv_printf(ret, "HOME=%s", home);
 }
 
+void spec_env_add(struct strv *env, const struct strv *more, const char *home)
+{
+	for (size_t i = 0; i < more->n; i++)
+		env_put(env, more->v[i]);
+	if (!env_has(env, "HOME"))
+		strv_printf(env, "HOME=%s", home);
+}
+
 #define BIT(n) (UINT64_C(1) << (n))
 #define CAPS_DEFAULT                                                                                             \
 	(BIT(CAP_CHOWN) | BIT(CAP_DAC_OVERRIDE) | BIT(CAP_FSETID) | BIT(CAP_FOWNER) | BIT(CAP_MKNOD) |           \

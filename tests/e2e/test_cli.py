@@ -46,6 +46,46 @@ class Cli(HullTest):
         # As Docker: no suggestion, a usage line.
         self.assertNotIn("try:", self.docker("run", "--memroy", "1", "demo", code=125).stderr)
 
+    def test_what_docker_has_and_hull_has_not(self):
+        self.assertIn("hull: 'swarm' is not part of hull\n  why: hull has no swarm\n", self.fails("swarm", "init"))
+        self.assertIn("hull: 'build' is not part of hull\n  why: this version of hull builds no images", self.fails("build", "."))
+        self.assertIn("'network' is not part of hull", self.fails("network", "ls"))
+        self.assertIn("'volume update' is not part of hull", self.fails("volume", "update", "x"))
+        text = self.fails("start", "--checkpoint", "x", "y", code=125)
+        self.assertIn("hull: --checkpoint is not supported\n  why: this version of hull makes no checkpoints\n", text)
+        self.assertIn("--scope is not supported", self.fails("volume", "create", "--scope", "single", code=125))
+        self.assertIn("--use-api-socket is not supported", self.fails("run", "--use-api-socket", "demo", code=125))
+        # What is refused is not suggested either.
+        self.assertNotIn("checkpoint", self.fails("start", "--chekpoint", "x", "y", code=125).partition("Usage")[0].replace("--chekpoint", ""))
+
+    def test_ps_shows_more_when_asked(self):
+        self.hull("volume", "create", "box")
+        self.hull("create", "--name", "shown", "--network", "none", "-v", "box:/box", "-v", "/usr/share:/host:ro", "-l", "a=1", "-l", "list=x,y", "demo",
+                  "true")
+        ps = ("ps", "-a", "--format")
+        self.assertEqual(self.hull.out(*ps, '{{.Names}} {{.Label "a"}} {{.Label "list"}} {{.Label "none"}}'), "shown 1 x,y")
+        self.assertEqual(self.hull.out(*ps, "{{.Mounts}} {{.LocalVolumes}} {{.Networks}}"), "box,/usr/share 1 none")
+        self.assertRegex(self.hull.out(*ps, "{{.Size}}"), r"^[0-9.]+k?B \(virtual [0-9.]+[kM]B\)$")
+        row = json.loads(self.hull.out(*ps, "json"))
+        self.assertEqual((row["Mounts"], row["Networks"], row["LocalVolumes"], row["Size"]), ("box,/usr/share", "none", "1", "0B"))
+        self.assertRegex(self.hull.out("ps", "-a", "-s"), r"NAMES +SIZE\n.*shown +.* \(virtual ")
+        self.assertNotIn("SIZE", self.hull.out("ps", "-a"))
+        sizes = self.hull.out("inspect", "-s", "-f", "{{.SizeRw}} {{.SizeRootFs}}", "shown").split()
+        self.assertLess(int(sizes[0]) + 500000, int(sizes[1]))
+        self.hull("rm", "shown")
+        self.hull("volume", "rm", "box")
+
+    def test_environment_of_exec(self):
+        file = self.hull.dir / "env"
+        file.write_text("# remark\nA=file\nB=file\n", encoding="utf-8")
+        self.hull("run", "-d", "--name", "up", "--network", "none", "-e", "B=run", "-e", "GONE=run", "demo", "sleep", "60")
+        out = self.hull.out("exec", "--env-file", file, "-e", "A=flag", "-e", "FROM_HULL", "-e", "GONE", "-e", "HOME=/tmp", "up", "env",
+                            env={"FROM_HULL": "yes"}).splitlines()
+        self.assertLessEqual({"A=flag", "B=file", "FROM_HULL=yes", "HOME=/tmp"}, set(out))
+        self.assertEqual(len({line.partition("=")[0] for line in out}), len(out), out)
+        self.assertFalse([line for line in out if line.startswith("GONE")])
+        self.assertIn("no such file", self.fails("exec", "--env-file", "/nosuch", "up", "env").lower())
+
     def test_counts_of_arguments(self):
         self.assertIn("'hull run' requires at least 1 argument", self.fails("run", code=125))
         self.assertIn("'hull rename' requires 2 arguments", self.fails("rename", "a"))

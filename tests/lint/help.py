@@ -23,7 +23,7 @@ for verb in say("internal", "man", "--list").splitlines():
     texts.append(f"=== {verb}\n{text}")
     if say(*verb.split(), "--help") != text:
         differ.append(verb)
-for group in ("container", "image", "network", "system", "volume"):
+for group in ("container", "image", "system", "volume"):
     texts.append(f"=== {group}\n" + say(group, "--help"))
 now = "\n\n".join(texts) + "\n"
 if os.environ.get("HULL_UPDATE_GOLDEN") == "1":

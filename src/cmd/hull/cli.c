@@ -392,7 +392,18 @@ static int unknown_verb(struct cli *cli, const char *group, const char *word)
 	struct err err = ERR_INIT;
 	CLEANUP_FREE char *name = group ? str_printf("%s %s", group, word) : str_dup(word);
 	const char *nearest = verbs_nearest(group, word);
+	const struct absent_verb *absent = verbs_absent(name);
 
+	if (!absent && group)
+		absent = verbs_absent(group);
+	if (absent) {
+		err_set(&err, ERR_UNSUPPORTED, 0, "'%s' is not part of hull", name);
+		err_why(&err, "%s", absent->why);
+		if (absent->hint)
+			err_hint(&err, "%s", absent->hint);
+		cli_print_error(cli, &err);
+		return EXIT_FAILED;
+	}
 	if (cli->as_docker) {
 		fprintf(stderr, "docker: unknown command: docker %s\n\nRun 'docker%s%s --help' for more information\n", name,
 			group ? " " : "", group ? group : "");

@@ -131,7 +131,7 @@ static void offer_signals(struct completion *c)
 /* Verbs of one word, or the second words of a group's. */
 static void offer_verbs(struct completion *c, const char *group)
 {
-	static const char *const groups[] = { "container", "image", "network", "system", "volume" };
+	static const char *const groups[] = { "container", "image", "system", "volume" };
 	size_t len = group ? strlen(group) : 0;
 
 	for (const struct verb *const *v = verbs_all(); *v; v++)

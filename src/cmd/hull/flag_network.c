@@ -128,3 +128,24 @@ int flag_read_pairs(struct strv *out, const char *path, bool from_environ, struc
 		return err_set(err, ERR_INVALID, r, "open %s", path);
 	return flag_parse_pairs(out, buf_str(&text), path, from_environ, err);
 }
+
+int flag_env(struct strv *out, const struct strv *files, const struct strv *pairs, struct err *err)
+{
+	for (size_t i = 0; i < files->n; i++) {
+		int r = flag_read_pairs(out, files->v[i], true, err);
+		if (r < 0)
+			return r;
+	}
+	for (size_t i = 0; i < pairs->n; i++) {
+		const char *e = pairs->v[i];
+		if (!*e || *e == '=')
+			return err_set(err, ERR_INVALID, 0, "invalid argument \"%s\" for \"-e, --env\" flag: invalid environment variable: %s",
+				       e, e);
+		const char *value = strchr(e, '=') ? NULL : getenv(e);
+		if (value)
+			strv_printf(out, "%s=%s", e, value);
+		else
+			strv_add(out, e);
+	}
+	return 0;
+}

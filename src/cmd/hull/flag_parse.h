@@ -34,5 +34,7 @@ int flag_check_sysctl(const char *value, struct err *err) MUST_CHECK;
 /* Lines of KEY=value; KEY alone is taken from hull's own environment when
  * @from_environ, else becomes "KEY=". */
 int flag_read_pairs(struct strv *out, const char *path, bool from_environ, struct err *err) MUST_CHECK;
+/* What --env-file and --env add to @out. */
+int flag_env(struct strv *out, const struct strv *files, const struct strv *pairs, struct err *err) MUST_CHECK;
 /* Text of such a file. */
 int flag_parse_pairs(struct strv *out, const char *text, const char *path, bool from_environ, struct err *err) MUST_CHECK;

@@ -701,6 +701,37 @@ static const struct {
 	{ "and", fn_and },     { "or", fn_or },	      { "not", fn_not },
 };
 
+/* .Label "key" of a listing's row, whose Labels are "key=value,key=value": a value
+ * ends at a comma after which a key comes. */
+static int label_method(struct run *run, struct scan *sc, struct json **ret)
+{
+	CLEANUP_BUF struct buf value = BUF_INIT(1 << 20);
+	struct json *key = NULL;
+	const char *labels = json_str(json_get((struct json *)sc->dot, "Labels"));
+
+	sc->s += strlen(".Label");
+	blanks(sc);
+	int r = quoted(run, sc, &key);
+	const char *name = r == 0 ? json_str(key) : NULL;
+	size_t len = name ? strlen(name) : 0;
+	for (const char *p = labels; len && p && r == 0; p = strchr(p, ',') ? strchr(p, ',') + 1 : NULL) {
+		if (strncmp(p, name, len) != 0 || p[len] != '=')
+			continue;
+		const char *end = p + len + 1;
+		while (*end && !(*end == ',' && strcspn(end + 1, "=") < strcspn(end + 1, ",")))
+			end++;
+		r = buf_append(&value, p + len + 1, (size_t)(end - p) - len - 1);
+		break;
+	}
+	*ret = text_of(run, &value);
+	return r;
+}
+
+static bool is_label_method(const char *s)
+{
+	return str_starts_with(s, ".Label ") && (s[7 + strspn(s + 7, " ")] == '"' || s[7 + strspn(s + 7, " ")] == '`');
+}
+
 /* One command of a pipe: a function with operands, or one operand. @piped, if
  * @has_piped, is the last argument. */
 static int command(struct run *run, struct scan *sc, bool has_piped, struct json *piped, struct json **ret)
@@ -717,6 +748,8 @@ static int command(struct run *run, struct scan *sc, bool has_piped, struct json
 	bool is_literal = word_is(sc->s, "true") || word_is(sc->s, "false") || word_is(sc->s, "nil");
 	if (len && f == ARRAY_LEN(functions) && !is_literal)
 		return err_set(run->err, ERR_INVALID, 0, "template parsing error: function \"%.*s\" not defined", (int)len, sc->s);
+	if (is_label_method(sc->s))
+		return label_method(run, sc, ret);
 	if (f == ARRAY_LEN(functions)) {
 		r = operand(run, sc, ret);
 		return r == 1 ? bad(run, "missing value for command", sc->s) : r;

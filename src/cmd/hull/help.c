@@ -116,7 +116,7 @@ static void print_verbs(FILE *out, bool of_docker)
 
 void help_all(FILE *out, const struct cli *cli)
 {
-	static const char *const groups[] = { "container", "image", "network", "system", "volume" };
+	static const char *const groups[] = { "container", "image", "system", "volume" };
 	struct option_list list = help_global_options();
 
 	fprintf(out, "Usage:  %s [OPTIONS] COMMAND\n\nOne engine, one image, a dial for isolation\n\nCommands:\n", cli->prog);

@@ -46,7 +46,7 @@ static const struct option *option_nearest(const struct option *const *tables, c
 	for (size_t t = 0; t < 4 && tables[t]; t++)
 		for (const struct option *o = tables[t]; o->name; o++) {
 			size_t distance = str_edit_distance(word, o->name);
-			if (distance < best_distance) {
+			if (distance < best_distance && !(o->flags & OPTION_REFUSED)) {
 				best_distance = distance;
 				best = o;
 			}
@@ -124,6 +124,11 @@ static int store(const struct option *o, void *opts, const char *value, struct e
 	char *field = (char *)opts + o->offset;
 	int r = 0;
 
+	if (o->flags & OPTION_REFUSED) {
+		err_set(err, ERR_UNSUPPORTED, 0, "--%s is not supported", o->name);
+		err_why(err, "%s", o->help);
+		return -EOPNOTSUPP;
+	}
 	switch (o->type) {
 	case OPT_BOOL:
 	case OPT_TRI:
@@ -260,6 +265,6 @@ void options_free(const struct option *table, void *opts)
 	if (!table || !opts)
 		return;
 	for (const struct option *o = table; o->name; o++)
-		if (o->type == OPT_LIST || o->type == OPT_CSV)
+		if ((o->type == OPT_LIST || o->type == OPT_CSV) && !(o->flags & OPTION_REFUSED))
 			strv_free((struct strv *)(void *)((char *)opts + o->offset));
 }

@@ -58,6 +58,7 @@ enum complete_kind {
 enum option_flag {
 	OPTION_HULL = 1 << 0,   /* hull's own, Docker has none */
 	OPTION_HIDDEN = 1 << 1, /* accepted, not shown */
+	OPTION_REFUSED = 1 << 2, /* Docker's, known and refused; help is the reason */
 };
 
 struct option {
@@ -77,6 +78,9 @@ struct option {
 	int (*set)(void *opts, const char *value, struct err *err);
 };
 #define OPTIONS_END { .name = NULL }
+/* An option of Docker's that hull has not, and why; @t tells whether a value
+ * follows. */
+#define OPTION_REFUSE(n, t, reason) { .name = n, .type = t, .help = reason, .flags = OPTION_HIDDEN | OPTION_REFUSED }
 
 struct option_parse {
 	/* In: the tables (NULL ends the list), all over the one struct @opts. */

@@ -33,27 +33,6 @@ static void set(char **field, const char *value)
 	*field = str_dup(value);
 }
 
-static int build_env(struct container_config *c, const struct run_opts *o, struct err *err)
-{
-	for (size_t i = 0; i < o->env_file.n; i++) {
-		int r = flag_read_pairs(&c->env, o->env_file.v[i], true, err);
-		if (r < 0)
-			return r;
-	}
-	for (size_t i = 0; i < o->env.n; i++) {
-		const char *e = o->env.v[i];
-		if (!*e || *e == '=')
-			return err_set(err, ERR_INVALID, 0, "invalid argument \"%s\" for \"-e, --env\" flag: invalid environment variable: %s",
-				       e, e);
-		const char *value = strchr(e, '=') ? NULL : getenv(e);
-		if (value)
-			strv_printf(&c->env, "%s=%s", e, value);
-		else
-			strv_add(&c->env, e);
-	}
-	return 0;
-}
-
 static int build_labels(struct container_config *c, const struct run_opts *o, struct err *err)
 {
 	for (size_t i = 0; i < o->label_file.n; i++) {
@@ -117,7 +96,7 @@ static int build_config(struct container_config *c, const struct run_opts *o, in
 	set(&c->stop_signal, o->stop_signal);
 	c->has_stop_timeout = o->has_stop_timeout == TRI_TRUE;
 	c->stop_timeout_s = o->stop_timeout_s;
-	int r = build_env(c, o, err);
+	int r = flag_env(&c->env, &o->env_file, &o->env, err);
 	if (r == 0)
 		r = build_labels(c, o, err);
 	if (r == 0)

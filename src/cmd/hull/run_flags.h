@@ -13,7 +13,7 @@ struct run_opts {
 	const char *detach_keys;
 	/* of the command, not of the container */
 	const char *name, *pull, *platform, *cidfile;
-	bool quiet, content_trust, use_api_socket;
+	bool quiet, content_trust;
 	struct strv attach;
 	/* Config */
 	const char *hostname, *domainname, *user, *workdir, *entrypoint, *stop_signal, *mac_address;

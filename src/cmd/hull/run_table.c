@@ -163,7 +163,7 @@ const struct option run_flags_common[] = {
 	{ "ulimit", 0, OPT_LIST, AT(ulimit), .value = "ulimit", .help = "Ulimit options",
 	  .complete = COMPLETE_WORDS,
 	  .words = "core= cpu= data= fsize= memlock= msgqueue= nice= nofile= nproc= rss= rtprio= rttime= sigpending= stack=" },
-	{ "use-api-socket", 0, OPT_BOOL, AT(use_api_socket), .help = "Bind mount the API socket", .flags = OPTION_HIDDEN },
+	OPTION_REFUSE("use-api-socket", OPT_BOOL, "this version of hull serves no API, so there is no socket to give"),
 	{ "user", 'u', OPT_STR, AT(user), .help = "Username or UID (format: <name|uid>[:<group|gid>])" },
 	{ "userns", 0, OPT_STR, AT(userns), .help = "User namespace to use (empty: one of its own; host)", .complete = COMPLETE_WORDS,
 	  .words = "host" },

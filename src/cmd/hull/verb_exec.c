@@ -8,12 +8,13 @@
 #include "clock.h"
 #include "containers.h"
 #include "event_log.h"
+#include "flag_parse.h"
 #include "monitor_proto.h"
 
 struct exec_opts {
 	bool detach, interactive, tty, privileged, no_stdin;
 	const char *user, *workdir, *detach_keys;
-	struct strv env;
+	struct strv env, env_file;
 	enum tri sig_proxy;
 };
 
@@ -74,7 +75,7 @@ static int run_exec(struct cli *cli, const void *opts, int argc, char **argv)
 	CLEANUP_BUF struct buf text = BUF_INIT(MON_PAYLOAD_MAX);
 	CLEANUP_FD int sock = -1;
 	struct exec_request request = { .user = o->user, .workdir = o->workdir, .tty = o->tty, .privileged = o->privileged };
-	strv_extend(&request.env, &o->env);
+	int r = flag_env(&request.env, &o->env_file, &o->env, &err);
 	for (int i = 1; i < argc; i++)
 		strv_add(&request.args, argv[i]);
 	struct attach_opts attach = { .stdin_fd = o->interactive && !o->detach ? 0 : -1, .stdout_fd = o->detach ? -1 : 1,
@@ -82,7 +83,8 @@ static int run_exec(struct cli *cli, const void *opts, int argc, char **argv)
 				      .no_stdin = !o->interactive };
 	struct exec_io io;
 	struct attach_result end = { 0 };
-	int r = attach_check_terminal(o->tty, attach.stdin_fd >= 0, &err);
+	if (r == 0)
+		r = attach_check_terminal(o->tty, attach.stdin_fd >= 0, &err);
 	if (r == 0)
 		r = engine_open(&engine, &err);
 	if (r == 0)
@@ -150,6 +152,8 @@ static const struct option exec_options[] = {
 	OPT("detach", 'd', OPT_BOOL, detach, "Run the command in the background"),
 	OPT("detach-keys", 0, OPT_STR, detach_keys, "Override the key sequence for detaching"),
 	OPT("env", 'e', OPT_LIST, env, "Set environment variables"),
+	{ "env-file", 0, OPT_LIST, offsetof(struct exec_opts, env_file), .help = "Read in a file of environment variables",
+	  .complete = COMPLETE_FILE },
 	OPT("interactive", 'i', OPT_BOOL, interactive, "Keep STDIN open"),
 	OPT("privileged", 0, OPT_BOOL, privileged, "Give extended privileges to the command"),
 	OPT("tty", 't', OPT_BOOL, tty, "Give the command a terminal"),

@@ -22,6 +22,7 @@ static const struct option options[] = {
 	{ "format", 0, OPT_STR, offsetof(struct images_opts, format), .help = "table, json or a template" },
 	{ "no-trunc", 0, OPT_BOOL, offsetof(struct images_opts, no_trunc), .help = "Don't truncate output" },
 	{ "quiet", 'q', OPT_BOOL, offsetof(struct images_opts, quiet), .help = "Only show image IDs" },
+	OPTION_REFUSE("tree", OPT_BOOL, "the store keeps one platform of an image"),
 	OPTIONS_END
 };
 

@@ -207,6 +207,8 @@ static const struct option start_options[] = {
 	OPT("attach", 'a', OPT_BOOL, attach, "Attach STDOUT/STDERR and forward signals"),
 	OPT("detach-keys", 0, OPT_STR, detach_keys, "Override the key sequence for detaching a container"),
 	OPT("interactive", 'i', OPT_BOOL, interactive, "Attach container's STDIN"),
+	OPTION_REFUSE("checkpoint", OPT_STR, "this version of hull makes no checkpoints"),
+	OPTION_REFUSE("checkpoint-dir", OPT_STR, "this version of hull makes no checkpoints"),
 	OPTIONS_END
 };
 static const struct option no_options[] = { OPTIONS_END };

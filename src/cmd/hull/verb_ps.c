@@ -6,6 +6,7 @@
 #include "cli.h"
 #include "clock.h"
 #include "containers.h"
+#include "disk_usage.h"
 #include "format.h"
 #include "image_cli.h"
 #include "image_inspect.h"
@@ -32,14 +33,33 @@ static const struct option ps_options[] = {
 	  .help = "Show the latest created container (includes all states)" },
 	{ "no-trunc", 0, OPT_BOOL, offsetof(struct ps_opts, no_trunc), .help = "Don't truncate output" },
 	{ "quiet", 'q', OPT_BOOL, offsetof(struct ps_opts, quiet), .help = "Only display container IDs" },
+	{ "size", 's', OPT_BOOL, offsetof(struct ps_opts, size), .help = "Display total file sizes" },
 	OPTIONS_END
 };
 
+enum { COLUMN_SIZE = 7 };
 static const struct image_column columns[] = {
 	{ "ID", "CONTAINER ID" }, { "Image", "IMAGE" }, { "Command", "COMMAND" }, { "RunningFor", "CREATED" },
-	{ "Status", "STATUS" },	  { "Ports", "PORTS" }, { "Names", "NAMES" },	  { "State", NULL },
-	{ "CreatedAt", NULL },	  { "Labels", NULL },	{ "Isolation", NULL },
+	{ "Status", "STATUS" },	  { "Ports", "PORTS" }, { "Names", "NAMES" },	  { "Size", "SIZE" },
+	{ "State", NULL },	  { "CreatedAt", NULL }, { "Labels", NULL },	  { "Isolation", NULL },
+	{ "Mounts", NULL },	  { "LocalVolumes", NULL }, { "Networks", NULL },
 };
+
+/* What takes longer than one row of the database, and whether it is asked for. */
+struct ps_wanted {
+	bool size, inspect;
+};
+
+static struct ps_wanted what_is_wanted(const struct ps_opts *o)
+{
+	const char *format = o->format ? o->format : "";
+	bool all = strstr(format, "json") != NULL;
+
+	return (struct ps_wanted){
+		.size = o->size || (!all && strstr(format, ".Size")),
+		.inspect = all || strstr(format, ".Mounts") || strstr(format, ".LocalVolumes") || strstr(format, ".Networks"),
+	};
+}
 
 static char *command_text(const struct container *c, bool no_trunc)
 {
@@ -50,17 +70,67 @@ static char *command_text(const struct container *c, bool no_trunc)
 	return str_printf("\"%.19s\xe2\x80\xa6\"", s);
 }
 
-static void add_row(struct engine *engine, struct image_rows *rows, struct container *c, const struct ps_opts *o, int64_t now)
+static char *size_text(struct engine *engine, const struct container *c, bool is_wanted)
+{
+	struct container_size size = { 0 };
+	struct err ignored = ERR_INIT;
+	char changed[32], root[32];
+
+	/* It may just be going. */
+	if (!is_wanted || container_size_read(engine, c, &size, &ignored) < 0)
+		return str_dup("0B");
+	return str_printf("%s (virtual %s)", str_human_size((double)size.changed_bytes, changed),
+			  str_human_size((double)size.root_bytes, root));
+}
+
+struct ps_details {
+	char *mounts, *networks;
+	size_t volumes;
+};
+
+static void read_details(struct engine *engine, struct container *c, bool no_trunc, struct ps_details *ret)
+{
+	CLEANUP_BUF struct buf text = BUF_INIT(OBJECT_MAX);
+	CLEANUP_JSON struct json *object = NULL;
+	CLEANUP_STRV struct strv mounts = { 0 }, networks = { 0 };
+	struct json_writer w;
+	struct err ignored = ERR_INIT;
+
+	json_writer_init(&w, &text, 0);
+	if (containers_inspect(engine, c, false, &w, &ignored) == 0 && json_writer_finish(&w) == 0 &&
+	    json_parse(text.data, text.len, "container", &object, &ignored) == 0) {
+		struct json *list = json_get(object, "Mounts");
+		for (size_t i = 0; i < json_array_len(list); i++) {
+			struct json *m = json_array_at(list, i);
+			const char *name = json_str(json_get(m, "Name")), *source = json_str(json_get(m, "Source"));
+			const char *shown = !str_is_empty(name) ? name : source ? source : "";
+			ret->volumes += !str_is_empty(name);
+			strv_printf(&mounts, !no_trunc && strlen(shown) > 15 ? "%.14s\xe2\x80\xa6" : "%s", shown);
+		}
+		const char *mode = json_str(json_get(json_get(object, "HostConfig"), "NetworkMode"));
+		strv_add(&networks, str_is_empty(mode) || str_eq(mode, "default") ? "bridge" : mode);
+	}
+	ret->mounts = strv_join(&mounts, ",");
+	ret->networks = strv_join(&networks, ",");
+}
+
+static void add_row(struct engine *engine, struct image_rows *rows, struct container *c, const struct ps_opts *o,
+		    const struct ps_wanted *wanted, int64_t now)
 {
 	char words[32], created[CLOCK_RFC3339_SIZE];
+	struct ps_details more = { 0 };
+	if (wanted->inspect)
+		read_details(engine, c, o->no_trunc, &more);
+	CLEANUP_FREE char *mounts = more.mounts, *networks = more.networks, *volumes = str_printf("%zu", more.volumes);
 	CLEANUP_FREE char *id = str_ndup(c->id, o->no_trunc ? strlen(c->id) : ID_SHORT);
 	CLEANUP_FREE char *command = command_text(c, o->no_trunc), *ports = network_ports_text(engine, c);
 	CLEANUP_FREE char *status = containers_status_text(c, now), *labels = strv_join(&c->labels, ",");
 	CLEANUP_FREE char *ago = str_printf("%s ago", clock_human_duration(now - c->created_ns, words));
+	CLEANUP_FREE char *size = size_text(engine, c, wanted->size);
 
-	image_rows_add(rows, id, c->image_name ? c->image_name : "", command, ago, status, ports, c->name,
+	image_rows_add(rows, id, c->image_name ? c->image_name : "", command, ago, status, ports, c->name, size,
 		       container_status_name(c->status), clock_format_rfc3339(c->created_ns, created), labels ? labels : "",
-		       "container");
+		       "container", mounts ? mounts : "", volumes, networks ? networks : "");
 }
 
 static int run_ps(struct cli *cli, const void *opts, int argc, char **argv)
@@ -71,14 +141,19 @@ static int run_ps(struct cli *cli, const void *opts, int argc, char **argv)
 	struct container **list = NULL;
 	size_t n = 0;
 	struct container_filter filter = { .all = o->all || o->latest || o->last > 0, .last = o->latest ? 1 : o->last };
-	struct image_rows rows = { .columns = columns, .columns_n = ARRAY_LEN(columns) };
+	struct image_column shown[ARRAY_LEN(columns)];
+	struct image_rows rows = { .columns = shown, .columns_n = ARRAY_LEN(columns) };
+	const struct ps_wanted wanted = what_is_wanted(o);
 
+	memcpy(shown, columns, sizeof(shown));
+	if (!o->size && (str_is_empty(o->format) || str_eq(o->format, "table")))
+		shown[COLUMN_SIZE].header = NULL;
 	filter.pairs = o->filter; /* borrowed */
 	if (engine_open(&engine, &err) < 0 || containers_list(engine, &filter, &list, &n, &err) < 0)
 		return cli_fail(cli, &err);
 	int64_t now = clock_wall_ns();
 	for (size_t i = 0; i < n; i++)
-		add_row(engine, &rows, list[i], o, now);
+		add_row(engine, &rows, list[i], o, &wanted, now);
 	int r = image_rows_print(&rows, o->quiet ? "{{.ID}}" : o->format, &err);
 	image_rows_done(&rows);
 	container_list_free(list, n);

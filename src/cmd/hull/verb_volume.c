@@ -24,6 +24,7 @@ static void create_defaults(void *opts)
 	((struct create_opts *)opts)->driver = "local";
 }
 
+#define NO_CLUSTER "hull has no swarm, so volumes are of one machine"
 static const struct option create_options[] = {
 	{ "driver", 'd', OPT_STR, offsetof(struct create_opts, driver), .help = "Specify volume driver name", .initial = "local",
 	  .complete = COMPLETE_WORDS, .words = "local" },
@@ -31,6 +32,16 @@ static const struct option create_options[] = {
 	{ "name", 0, OPT_STR, offsetof(struct create_opts, name), .help = "Specify volume name", .flags = OPTION_HIDDEN },
 	{ "opt", 'o', OPT_LIST, offsetof(struct create_opts, options), .value = "map", .help = "Set driver specific options",
 	  .complete = COMPLETE_WORDS, .words = "type= device= o=" },
+	OPTION_REFUSE("availability", OPT_STR, NO_CLUSTER),
+	OPTION_REFUSE("group", OPT_STR, NO_CLUSTER),
+	OPTION_REFUSE("limit-bytes", OPT_STR, NO_CLUSTER),
+	OPTION_REFUSE("required-bytes", OPT_STR, NO_CLUSTER),
+	OPTION_REFUSE("scope", OPT_STR, NO_CLUSTER),
+	OPTION_REFUSE("secret", OPT_STR, NO_CLUSTER),
+	OPTION_REFUSE("sharing", OPT_STR, NO_CLUSTER),
+	OPTION_REFUSE("topology-preferred", OPT_STR, NO_CLUSTER),
+	OPTION_REFUSE("topology-required", OPT_STR, NO_CLUSTER),
+	OPTION_REFUSE("type", OPT_STR, NO_CLUSTER),
 	OPTIONS_END
 };
 

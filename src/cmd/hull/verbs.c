@@ -72,8 +72,8 @@ static const struct verb *const verbs[] = { VERBS(POINT) NULL };
 static const struct {
 	const char *name, *brief;
 } groups[] = {
-	{ "container", "Manage containers" }, { "image", "Manage images" },   { "network", "Manage networks" },
-	{ "volume", "Manage volumes" },	      { "system", "Manage hull" },    { "builder", "Manage builds" },
+	{ "container", "Manage containers" }, { "image", "Manage images" },
+	{ "volume", "Manage volumes" },	      { "system", "Manage hull" },
 	{ "internal", "For hull's own parts" },
 };
 
@@ -139,4 +139,37 @@ const char *verbs_nearest(const char *group, const char *word)
 		list[n++] = groups[i].name;
 	list[n] = NULL;
 	return str_nearest(name, list);
+}
+
+static const struct absent_verb absent[] = {
+	{ "build", "this version of hull builds no images; it runs and keeps those of other builders",
+	  "buildah build -t NAME . && buildah push NAME docker-archive:image.tar && hull load -i image.tar" },
+	{ "builder", "this version of hull builds no images", NULL },
+	{ "buildx", "this version of hull builds no images", NULL },
+	{ "checkpoint", "this version of hull makes no checkpoints", NULL },
+	{ "compose", "this version of hull serves no API that compose could speak to", NULL },
+	{ "config", "hull has no swarm", NULL },
+	{ "context", "hull works in its own process; there is no other engine to choose", NULL },
+	{ "image build", "this version of hull builds no images", NULL },
+	{ "manifest", "this version of hull makes no image indexes; it reads them", NULL },
+	{ "network", "networks of one's own are not part of this version: there are bridge, host, none and container:NAME",
+	  "hull run --network bridge ..." },
+	{ "node", "hull has no swarm", NULL },
+	{ "plugin", "hull has no plugins", NULL },
+	{ "scout", "hull has no plugins", NULL },
+	{ "search", "only Docker Hub answers searches, and hull prefers no registry", NULL },
+	{ "secret", "hull has no swarm", NULL },
+	{ "service", "hull has no swarm", NULL },
+	{ "stack", "hull has no swarm", NULL },
+	{ "swarm", "hull has no swarm", NULL },
+	{ "trust", "hull verifies digests; it has no notary", NULL },
+	{ "volume update", "hull has no swarm, so volumes are of one machine", NULL },
+};
+
+const struct absent_verb *verbs_absent(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(absent); i++)
+		if (str_eq(absent[i].name, name))
+			return &absent[i];
+	return NULL;
 }

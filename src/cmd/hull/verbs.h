@@ -73,5 +73,11 @@ const struct verb *const *verbs_all(void);
 const struct verb *verbs_find(int argc, char **argv, int *ret_words, const char **ret_group);
 /* The nearest verb to a mistyped one, or of @group's (NULL: none) in full, or NULL. */
 const char *verbs_nearest(const char *group, const char *word);
+/* A verb or group of Docker's that hull has not: why, and what to type instead
+ * (may be NULL). NULL when Docker has none of that name either. */
+struct absent_verb {
+	const char *name, *why, *hint;
+};
+const struct absent_verb *verbs_absent(const char *name);
 /* The description of a group, or NULL when there is no such group. */
 const char *verbs_group_brief(const char *group);
