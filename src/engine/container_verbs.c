@@ -253,6 +253,8 @@ int containers_exec_json(struct engine *engine, struct container *c, const struc
 	if (r == 0)
 		r = spec_capabilities(&c->config->cap_add, &c->config->cap_drop, request->privileged || c->config->privileged,
 				      p.user.uid == 0, &p.caps, err);
+	if (r == 0)
+		r = spec_rlimits(c->config, &p, err);
 	if (r == 0) {
 		spec_env(c->config, image->config, NULL, &p.env);
 		if (request->tty && !c->config->tty)

@@ -47,6 +47,8 @@ void spec_env_add(struct strv *env, const struct strv *more, const char *home);
 /* Default set, --cap-add, --cap-drop, --privileged, for that user. */
 int spec_capabilities(const struct strv *add, const struct strv *drop, bool privileged, bool is_root,
 		      struct spec_capabilities *ret, struct err *err) MUST_CHECK;
+/* --ulimit, for @p. */
+int spec_rlimits(const struct container_config *c, struct spec_process *p, struct err *err) MUST_CHECK;
 /* Limits alone (create, update). Checks Docker's minimums and conflicts. */
 int spec_limits(const struct container_config *c, struct spec_resources *ret, struct err *err) MUST_CHECK;
 bool spec_no_new_privileges(const struct container_config *c);

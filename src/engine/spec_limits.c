@@ -113,6 +113,7 @@ static void add_rule(struct spec_resources *res, bool allow, char type, int64_t 
 		rule->access[0] = 0;
 }
 
+/* @access: NULL when a rule lets it through already. */
 static int add_device(struct runtime_spec *spec, const char *host, const char *path, const char *access, struct err *err)
 {
 	struct stat st;
@@ -120,7 +121,7 @@ static int add_device(struct runtime_spec *spec, const char *host, const char *p
 		return err_set(err, ERR_INVALID, 0, "error gathering device information while adding custom device \"%s\": no such file or directory", host);
 	if (!S_ISCHR(st.st_mode) && !S_ISBLK(st.st_mode))
 		return err_set(err, ERR_INVALID, 0, "error gathering device information while adding custom device \"%s\": not a device node", host);
-	if (strspn(access, "rwm") != strlen(access) || strlen(access) > 3)
+	if (access && (strspn(access, "rwm") != strlen(access) || strlen(access) > 3))
 		return err_set(err, ERR_INVALID, 0, "invalid device mode: %s", access);
 	spec->devices = reallocarray(spec->devices, spec->devices_n + 1, sizeof(*spec->devices));
 	if (!spec->devices)
@@ -130,7 +131,8 @@ static int add_device(struct runtime_spec *spec, const char *host, const char *p
 		.path = str_dup(path), .type = type, .major = major(st.st_rdev), .minor = minor(st.st_rdev),
 		.mode = st.st_mode & 07777, .uid = st.st_uid < USERNS_SIZE ? st.st_uid : 0, .gid = st.st_gid < USERNS_SIZE ? st.st_gid : 0,
 	};
-	add_rule(&spec->resources, true, type, major(st.st_rdev), minor(st.st_rdev), access);
+	if (access)
+		add_rule(&spec->resources, true, type, major(st.st_rdev), minor(st.st_rdev), access);
 	return 0;
 }
 
@@ -182,26 +184,52 @@ static void add_default_rules(struct spec_resources *res)
 		add_rule(res, true, allowed[i].type, allowed[i].major, allowed[i].minor, allowed[i].access);
 }
 
-int spec_build_devices(const struct spec_inputs *in, struct runtime_spec *spec, struct err *err)
+/* For --privileged: all there are, as runc's HostDevices. */
+static int add_host_devices(struct runtime_spec *spec, const char *path, struct err *err)
 {
-	const struct container_config *c = in->config;
-	if (c->privileged)
-		add_rule(&spec->resources, true, 'a', -1, -1, "rwm");
-	else
-		add_default_rules(&spec->resources);
-	for (size_t i = 0; i < c->devices_n; i++) {
+	static const char *const not_shown[] = { "pts", "shm", "fd", "mqueue", "console", ".lxc", ".lxd-mounts", ".udev", "ptmx" };
+	CLEANUP_DIR DIR *dir = opendir(path);
+	struct dirent *e;
+	int r = 0;
+	while (dir && r == 0 && (e = readdir(dir))) {
+		bool is_shown = !str_eq(e->d_name, ".") && !str_eq(e->d_name, "..");
+		for (size_t i = 0; i < ARRAY_LEN(not_shown); i++)
+			is_shown &= !str_eq(e->d_name, not_shown[i]);
+		CLEANUP_FREE char *below = str_printf("%s/%s", path, e->d_name);
+		if (is_shown && e->d_type == DT_DIR)
+			r = add_host_devices(spec, below, err);
+		else if (is_shown && (e->d_type == DT_CHR || e->d_type == DT_BLK) && access(below, F_OK) == 0)
+			r = add_device(spec, below, below, NULL, err);
+	}
+	return r;
+}
+
+static int add_custom_devices(const struct container_config *c, struct runtime_spec *spec, struct err *err)
+{
+	int r = 0;
+	for (size_t i = 0; i < c->devices_n && r == 0; i++) {
 		struct stat st;
 		const struct config_device *d = &c->devices[i];
 		const char *access = str_is_empty(d->cgroup_permissions) ? "rwm" : d->cgroup_permissions;
 		bool is_dir = stat(d->path_on_host, &st) == 0 && S_ISDIR(st.st_mode);
-		int r = is_dir ? add_device_dir(spec, d, err) : add_device(spec, d->path_on_host, d->path_in_container, access, err);
-		if (r < 0)
-			return r;
+		r = is_dir ? add_device_dir(spec, d, err) : add_device(spec, d->path_on_host, d->path_in_container, access, err);
 	}
-	for (size_t i = 0; i < c->device_cgroup_rules.n; i++) {
-		int r = add_device_rule(&spec->resources, c->device_cgroup_rules.v[i], err);
-		if (r < 0)
-			return r;
+	return r;
+}
+
+int spec_build_devices(const struct spec_inputs *in, struct runtime_spec *spec, struct err *err)
+{
+	const struct container_config *c = in->config;
+	int r = 0;
+	if (c->privileged) {
+		add_rule(&spec->resources, true, 'a', -1, -1, "rwm");
+		r = add_host_devices(spec, "/dev", err);
+	} else {
+		add_default_rules(&spec->resources);
 	}
-	return 0;
+	if (r == 0)
+		r = add_custom_devices(c, spec, err);
+	for (size_t i = 0; i < c->device_cgroup_rules.n && r == 0; i++)
+		r = add_device_rule(&spec->resources, c->device_cgroup_rules.v[i], err);
+	return r;
 }

@@ -147,7 +147,7 @@ bool spec_no_new_privileges(const struct container_config *c)
 	return false;
 }
 
-static int build_rlimits(const struct container_config *c, struct spec_process *p, struct err *err)
+int spec_rlimits(const struct container_config *c, struct spec_process *p, struct err *err)
 {
 	if (!c->ulimits_n)
 		return 0;
@@ -181,7 +181,7 @@ int spec_build_process(const struct spec_inputs *in, struct runtime_spec *spec, 
 	if (r == 0)
 		r = spec_capabilities(&c->cap_add, &c->cap_drop, c->privileged, p->user.uid == 0, &p->caps, err);
 	if (r == 0)
-		r = build_rlimits(c, p, err);
+		r = spec_rlimits(c, p, err);
 	if (r < 0)
 		return r;
 	spec_env(c, in->image, home, &p->env);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "run_flags.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -369,6 +371,38 @@ static void copy_host(struct container_config *c, const struct run_opts *o)
 	strv_extend(&c->dns_search, &o->dns_search);
 }
 
+static bool has_blank(const char *s)
+{
+	for (; *s; s++)
+		if ((unsigned char)*s <= ' ' || *s == 0x7f)
+			return true;
+	return false;
+}
+
+/* What ends up as lines of hostname, hosts and resolv.conf. */
+static int check_names(const struct run_opts *o, struct err *err)
+{
+	unsigned char address[16];
+	if (o->hostname && (strlen(o->hostname) > HOST_NAME_MAX || has_blank(o->hostname)))
+		return err_set(err, ERR_INVALID, 0, "invalid hostname format: %s", o->hostname);
+	if (o->domainname && (strlen(o->domainname) > HOST_NAME_MAX || has_blank(o->domainname)))
+		return err_set(err, ERR_INVALID, 0, "invalid domain name: %s", o->domainname);
+	if (o->hostname && str_eq(o->uts, "host"))
+		return err_set(err, ERR_INVALID, 0, "conflicting options: hostname and the UTS mode");
+	for (size_t i = 0; i < o->dns.n; i++)
+		if (inet_pton(AF_INET, o->dns.v[i], address) != 1 && inet_pton(AF_INET6, o->dns.v[i], address) != 1)
+			return err_set(err, ERR_INVALID, 0, "invalid argument \"%s\" for \"--dns\" flag: %s is not an ip address",
+				       o->dns.v[i], o->dns.v[i]);
+	for (size_t i = 0; i < o->dns_search.n; i++)
+		if (!*o->dns_search.v[i] || has_blank(o->dns_search.v[i]))
+			return err_set(err, ERR_INVALID, 0, "invalid argument \"%s\" for \"--dns-search\" flag: not a valid domain",
+				       o->dns_search.v[i]);
+	for (size_t i = 0; i < o->dns_option.n; i++)
+		if (has_blank(o->dns_option.v[i]))
+			return err_set(err, ERR_INVALID, 0, "invalid argument \"%s\" for \"--dns-option\" flag", o->dns_option.v[i]);
+	return 0;
+}
+
 /* A container that lives in another's network namespace has nothing of its own. */
 static int check_shared_network(const struct container_config *c, const struct run_opts *o, struct err *err)
 {
@@ -378,6 +412,8 @@ static int check_shared_network(const struct container_config *c, const struct r
 		return err_set(err, ERR_INVALID, 0, "conflicting options: hostname and the network mode");
 	if (o->dns.n)
 		return err_set(err, ERR_INVALID, 0, "conflicting options: dns and the network mode");
+	if (o->mac_address)
+		return err_set(err, ERR_INVALID, 0, "conflicting options: mac-address and the network mode");
 	if (o->add_host.n)
 		return err_set(err, ERR_INVALID, 0, "conflicting options: custom host-to-IP mapping and the network mode");
 	if (o->link.n)
@@ -414,7 +450,8 @@ static int build_network(struct container_config *c, const struct run_opts *o, s
 		if (o->mac_address)
 			set(&e->mac_address, o->mac_address);
 	}
-	return check_shared_network(c, o, err);
+	r = check_names(o, err);
+	return r < 0 ? r : check_shared_network(c, o, err);
 }
 
 int run_flags_isolation(const char *value, const char **ret_level, struct err *err)

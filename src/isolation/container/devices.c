@@ -33,9 +33,9 @@ static int open_parent(int root, const char *path, int *ret_dir, const char **re
 	return 0;
 }
 
-static int bind_node(int root, const struct spec_device *d, int node, struct err *err)
+static int bind_node(int root, const struct spec_device *d, int nodes, const char *node_name, struct err *err)
 {
-	CLEANUP_FD int dir = -1, file = -1;
+	CLEANUP_FD int dir = -1, file = -1, node = -1;
 	const char *name = NULL;
 	int r = open_parent(root, d->path, &dir, &name, err);
 	if (r < 0)
@@ -45,9 +45,12 @@ static int bind_node(int root, const struct spec_device *d, int node, struct err
 	file = openat(dir, name, O_CREAT | O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0666);
 	if (file < 0)
 		return err_set(err, ERR_SYSTEM, errno, "make %s", d->path);
-	r = mount_attach(node, file, "");
+	node = mount_clone(nodes, node_name, false);
+	r = node < 0 ? node : mount_attach(node, file, "");
 	if (r < 0)
 		return err_set(err, ERR_SYSTEM, r, "bind the device %s", d->path);
+	/* Its name is not for the container to see. */
+	(void)unlinkat(nodes, node_name, 0);
 	return 0;
 }
 
@@ -73,18 +76,16 @@ static int make_node(int root, const struct spec_device *d, struct err *err)
 	return 0;
 }
 
-static int make_one(const struct handover *h, size_t i, const struct spec_device *d, int root, struct err *err)
-{
-	return h->devices_n ? bind_node(root, d, h->fds[h->devices + i], err) : make_node(root, d, err);
-}
-
 int devices_make(const struct runtime_spec *spec, const struct handover *h, int root, struct err *err)
 {
 	int r = 0;
-	for (size_t i = 0; i < default_devices_n && r == 0; i++)
-		r = make_one(h, i, &default_devices[i], root, err);
-	for (size_t i = 0; i < spec->devices_n && r == 0; i++)
-		r = make_one(h, default_devices_n + i, &spec->devices[i], root, err);
+	for (size_t i = 0; i < devices_count(spec) && r == 0; i++) {
+		char name[DEVICE_NODE_NAME_MAX];
+		if (!h->devices_n)
+			r = make_node(root, device_at(spec, i), err);
+		else if (!device_node_name(spec, i, name))
+			r = bind_node(root, device_at(spec, i), h->fds[h->devices], name, err);
+	}
 	if (r < 0)
 		return r;
 	CLEANUP_FD int dev = resolve_open(root, "/dev", O_PATH | O_DIRECTORY, 0);

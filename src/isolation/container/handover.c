@@ -11,16 +11,6 @@
 #include "mount_api.h"
 #include "resolve.h"
 
-const struct spec_device default_devices[] = {
-	{ .path = (char *)"/dev/null", .type = 'c', .major = 1, .minor = 3, .mode = 0666 },
-	{ .path = (char *)"/dev/zero", .type = 'c', .major = 1, .minor = 5, .mode = 0666 },
-	{ .path = (char *)"/dev/full", .type = 'c', .major = 1, .minor = 7, .mode = 0666 },
-	{ .path = (char *)"/dev/random", .type = 'c', .major = 1, .minor = 8, .mode = 0666 },
-	{ .path = (char *)"/dev/urandom", .type = 'c', .major = 1, .minor = 9, .mode = 0666 },
-	{ .path = (char *)"/dev/tty", .type = 'c', .major = 5, .minor = 0, .mode = 0666 },
-};
-const size_t default_devices_n = ARRAY_LEN(default_devices);
-
 bool spec_mount_is_bind(const struct spec_mount *mount)
 {
 	return str_eq(mount->type, "bind") || strv_contains(&mount->options, "bind") ||
@@ -44,8 +34,8 @@ void handover_init(struct handover *h, const struct runtime_spec *spec)
 	for (size_t i = 0; i < spec->mounts_n; i++)
 		h->binds_n += spec_mount_is_bind(&spec->mounts[i]);
 	h->devices = h->binds + h->binds_n;
-	/* A user namespace may not make device nodes: the host's are bound. */
-	h->devices_n = spec_has_userns(spec) ? default_devices_n + spec->devices_n : 0;
+	/* A user namespace may not make device nodes. */
+	h->devices_n = spec_has_userns(spec) ? 1 : 0;
 	h->n = h->devices + h->devices_n;
 	h->fds = mem_calloc(h->n + 1, sizeof(int));
 	for (size_t i = 0; i < h->n; i++)
@@ -170,21 +160,7 @@ static int open_bind(const struct spec_mount *m, int userns, int *ret, struct er
 	return 0;
 }
 
-static int open_device(const struct spec_device *d, int *ret, struct err *err)
-{
-	struct stat st;
-	CLEANUP_FD int mount = mount_clone(AT_FDCWD, d->path, false);
-	if (mount < 0)
-		return err_set(err, ERR_SYSTEM, mount, "open the device %s", d->path);
-	if (fstat(mount, &st) < 0)
-		return err_set(err, ERR_SYSTEM, errno, "look at the device %s", d->path);
-	if (!S_ISCHR(st.st_mode) && !S_ISBLK(st.st_mode))
-		return err_set(err, ERR_INVALID, 0, "%s is not a device", d->path);
-	*ret = TAKE_FD(mount);
-	return 0;
-}
-
-int handover_open(struct handover *h, const struct runtime_spec *spec, int userns, struct err *err)
+int handover_open(struct handover *h, const struct runtime_spec *spec, pid_t pid, int userns, struct err *err)
 {
 	int r = 0;
 	for (size_t i = 0; i < spec->layers.n && r == 0; i++)
@@ -195,8 +171,7 @@ int handover_open(struct handover *h, const struct runtime_spec *spec, int usern
 	for (size_t i = 0; i < spec->mounts_n && r == 0; i++)
 		if (spec_mount_is_bind(&spec->mounts[i]))
 			r = open_bind(&spec->mounts[i], userns, &h->fds[bind++], err);
-	for (size_t i = 0; i < h->devices_n && r == 0; i++)
-		r = open_device(i < default_devices_n ? &default_devices[i] : &spec->devices[i - default_devices_n],
-				&h->fds[h->devices + i], err);
+	if (r == 0 && h->devices_n)
+		r = device_nodes_open(spec, pid, &h->fds[h->devices], err);
 	return r;
 }

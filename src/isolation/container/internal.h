@@ -38,7 +38,7 @@ int channel_recv_fds(int sock, int *fds, size_t n) MUST_CHECK;
 /* ---- handover.c: the descriptors, in an order both sides compute ---- */
 
 /* layers_n layers; the writable directory if there is one; a source for each
- * bind mount; a node for each device when the container has a user namespace. */
+ * bind mount; the device nodes when the container has a user namespace. */
 struct handover {
 	int *fds;
 	size_t n;
@@ -52,11 +52,31 @@ bool spec_has_userns(const struct runtime_spec *spec);
 bool spec_joins_userns(const struct runtime_spec *spec);
 void handover_init(struct handover *h, const struct runtime_spec *spec);
 void handover_done(struct handover *h);
-int handover_open(struct handover *h, const struct runtime_spec *spec, int userns, struct err *err) MUST_CHECK;
+/* @pid: the child, in its user namespace (@userns, or -1). */
+int handover_open(struct handover *h, const struct runtime_spec *spec, pid_t pid, int userns, struct err *err) MUST_CHECK;
 
-/* Nodes every container has, made before those of spec->devices. */
+/* ---- idmap.c ---- */
+
+enum idmap_kind { IDMAP_UID, IDMAP_GID };
+/* The host's id of the container's @id, by the maps of @spec; or, for a user
+ * namespace of somebody else's, by those of @pid in it (else 0). -ENOENT. */
+int idmap_to_host(const struct runtime_spec *spec, pid_t pid, enum idmap_kind kind, uint32_t id, uint32_t *ret) MUST_CHECK;
+
+/* ---- device_nodes.c ---- */
+
+/* Nodes every container has, before those of spec->devices. */
 extern const struct spec_device default_devices[];
 extern const size_t default_devices_n;
+const struct spec_device *device_at(const struct runtime_spec *spec, size_t i);
+size_t devices_count(const struct runtime_spec *spec);
+/* The tmpfs that is to be mounted on /dev. */
+bool mount_is_dev(const struct spec_mount *m);
+#define DEVICE_NODE_NAME_MAX 256
+/* What device @i is called among the nodes; true when that is its place, false
+ * when it is yet to be bound there. */
+bool device_node_name(const struct runtime_spec *spec, size_t i, char ret[DEVICE_NODE_NAME_MAX]);
+/* On the host's side: a detached tmpfs with all nodes. */
+int device_nodes_open(const struct runtime_spec *spec, pid_t pid, int *ret, struct err *err) MUST_CHECK;
 
 /* become.c: identity, limits, privileges, then execve; returns only an error. */
 struct become_args {
@@ -87,12 +107,14 @@ _Noreturn void child_run(const struct child_args *args);
 
 /* rootfs.c: build the root, attached; returns a descriptor on it. */
 int rootfs_build(const struct runtime_spec *spec, const struct handover *h, int *ret_root, struct err *err) MUST_CHECK;
-/* Make the working directory if it is missing, as its user would own it. */
+/* Make the working directory if it is missing; it is root's, as with Docker. */
 int rootfs_make_cwd(const struct runtime_spec *spec, int root, struct err *err) MUST_CHECK;
 /* Make @root the root of this mount namespace and let go of the old one. */
 int rootfs_enter(int root, struct err *err) MUST_CHECK;
 
 /* mounts.c */
+/* The tmpfs @m asks for, detached. */
+int mounts_open_tmpfs(const struct spec_mount *m, int *ret, struct err *err) MUST_CHECK;
 int mounts_make(const struct child_args *args, const struct handover *h, int root, struct err *err) MUST_CHECK;
 /* devices.c: after the mounts, because /dev is one of them. */
 int devices_make(const struct runtime_spec *spec, const struct handover *h, int root, struct err *err) MUST_CHECK;

@@ -133,7 +133,7 @@ static int prepare_child(const struct runtime_spec *spec, pid_t pid, int channel
 	if (r == 0)
 		r = set_oom_score(pid, &spec->process, err);
 	if (r == 0)
-		r = handover_open(&h, spec, userns, err);
+		r = handover_open(&h, spec, pid, userns, err);
 	if (r < 0)
 		return r;
 	r = channel_send(channel, CHANNEL_GO, NULL, 0, NULL, 0);

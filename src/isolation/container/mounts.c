@@ -279,12 +279,43 @@ static int make_other(const struct child_args *args, const struct spec_mount *m,
 	return 0;
 }
 
+int mounts_open_tmpfs(const struct spec_mount *m, int *ret, struct err *err)
+{
+	struct parsed_options o;
+	int r = parse_options(m, &o, err);
+	if (r < 0)
+		return r;
+	CLEANUP_FD int fd = mount_new_tmpfs(o.data);
+	if (fd < 0)
+		return err_set(err, ERR_SYSTEM, fd, "make a tmpfs for %s", m->destination);
+	r = apply_attributes(fd, &o, m->destination, err);
+	if (r == 0)
+		*ret = TAKE_FD(fd);
+	return r;
+}
+
+/* Made by the launcher, with the nodes in it. */
+static int move_dev(const struct spec_mount *m, int nodes, int root, struct err *err)
+{
+	CLEANUP_FD int target = -1;
+	int r = open_target(root, m, true, &target, err);
+	if (r == 0 && (r = mount_attach(nodes, target, "")) < 0)
+		return err_set(err, ERR_SYSTEM, r, "mount %s", m->destination);
+	return r;
+}
+
 int mounts_make(const struct child_args *args, const struct handover *h, int root, struct err *err)
 {
 	size_t bind = h->binds;
 	for (size_t i = 0; i < args->spec->mounts_n; i++) {
 		const struct spec_mount *m = &args->spec->mounts[i];
-		int r = spec_mount_is_bind(m) ? make_bind(m, h->fds[bind++], root, err) : make_other(args, m, root, err);
+		int r;
+		if (spec_mount_is_bind(m))
+			r = make_bind(m, h->fds[bind++], root, err);
+		else if (h->devices_n && mount_is_dev(m))
+			r = move_dev(m, h->fds[h->devices], root, err);
+		else
+			r = make_other(args, m, root, err);
 		if (r < 0)
 			return r;
 	}

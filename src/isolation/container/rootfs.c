@@ -87,6 +87,8 @@ int rootfs_build(const struct runtime_spec *spec, const struct handover *h, int 
 			return err_set(err, ERR_SYSTEM, root, "open the root file system %s", spec->root_path);
 	}
 	r = attach_in(scratch, "root", root, err);
+	if (r == 0 && h->devices_n)
+		r = attach_in(scratch, "nodes", h->fds[h->devices], err);
 	if (r < 0)
 		return r;
 	*ret_root = TAKE_FD(root);
@@ -95,7 +97,6 @@ int rootfs_build(const struct runtime_spec *spec, const struct handover *h, int 
 
 int rootfs_make_cwd(const struct runtime_spec *spec, int root, struct err *err)
 {
-	const struct spec_user *user = &spec->process.user;
 	CLEANUP_FD int there = resolve_open(root, spec->process.cwd, O_PATH, 0);
 	/* A magic link (/proc/self/fd/N) is no place in the image: chdir() will
 	 * judge it. */
@@ -106,8 +107,6 @@ int rootfs_make_cwd(const struct runtime_spec *spec, int root, struct err *err)
 	CLEANUP_FD int dir = resolve_mkdir_parents(root, spec->process.cwd);
 	if (dir < 0)
 		return err_set(err, ERR_SYSTEM, dir, "make the working directory %s", spec->process.cwd);
-	if (fchownat(dir, "", user->uid, user->gid, AT_EMPTY_PATH) < 0)
-		return err_set(err, ERR_SYSTEM, errno, "set the owner of the working directory %s", spec->process.cwd);
 	return 0;
 }
 
