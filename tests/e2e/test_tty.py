@@ -202,6 +202,15 @@ class Tty(HullTest):
         self.assertEqual(t.wait(), 3)
         self.assertEqual(self.status("dd"), "exited")
 
+    def test_what_was_typed_before_the_detach_keys_arrives(self):
+        """All in one write: hull reads it at once."""
+        self.hull("run", "-dit", "--name", "dt", "demo", "sh", "-c", "stty -echo; read x; echo got $x; sleep 60")
+        t = self.terminal("attach", "dt")
+        time.sleep(0.3)
+        t.type("word\n\x10\x11")
+        self.assertEqual(t.wait(), 0)
+        self.eventually(lambda: "got word" in self.hull("logs", "dt").out)
+
     def test_own_detach_keys(self):
         t = self.terminal("run", "--name", "dk", "--detach-keys", "ctrl-a,x", "-it", "demo", "sh")
         t.expect("# ")

@@ -25,6 +25,7 @@
 #include "str.h"
 
 #define INPUT_MAX 32768u
+#define FLUSH_MS 200
 #ifndef PIPEFS_MAGIC
 #define PIPEFS_MAGIC 0x50495045
 #endif
@@ -214,6 +215,21 @@ static void end_input(struct session *s)
 		s->eof_due = mon_send(s->sock, MON_STDIN_EOF, 0, 0, NULL, 0, NULL, 0) == -EAGAIN;
 }
 
+static void write_input(struct session *s);
+
+/* What was typed before the detach keys still goes where it should; a process
+ * that does not read is not waited for. */
+static void flush_input(struct session *s)
+{
+	int64_t until_ms = clock_mono_ms() + FLUSH_MS;
+	while (s->input_len && !s->input_done && clock_mono_ms() < until_ms) {
+		struct pollfd p = { .fd = is_exec(s) ? input_target(s) : s->sock, .events = POLLOUT };
+		if (poll(&p, 1, FLUSH_MS) <= 0)
+			return;
+		write_input(s);
+	}
+}
+
 static bool wants_input(const struct session *s)
 {
 	if (s->opts->no_stdin || s->input_done || s->opts->stdin_fd < 0 || s->input_len)
@@ -235,6 +251,7 @@ static void read_input(struct session *s)
 	bool detach = false;
 	s->input_len = detach_keys_feed(&s->keys, raw, (size_t)n, s->input, sizeof(s->input), &detach);
 	if (detach) {
+		flush_input(s);
 		s->result->end = ATTACH_DETACHED;
 		s->is_over = true;
 	}
