@@ -22,34 +22,58 @@ const char *platform_architecture(void)
 #endif
 }
 
+struct wanted {
+	struct strv parts;
+	const char *os, *arch, *variant;
+};
+
+static void wanted_done(struct wanted *w)
+{
+	strv_free(&w->parts);
+}
+
+static void wanted_parse(struct wanted *ret, const char *text)
+{
+	if (!str_is_empty(text))
+		strv_split(&ret->parts, text, '/');
+	const struct strv *p = &ret->parts;
+	ret->os = p->n > 1 ? p->v[0] : "linux";
+	ret->variant = p->n > 2 ? p->v[2] : "";
+	ret->arch = p->n > 1 ? p->v[1] : p->n == 1 && !str_eq(p->v[0], "linux") ? p->v[0] : platform_architecture();
+}
+
 /* How well it fits: 0 not at all; a variant that was not asked for is worse
  * than none ("amd64/v3" may not run here), the asked one is best. */
-static int score(const struct json *platform, const char *os, const char *arch, const char *variant)
+static int score(const char *os, const char *arch, const char *v, const struct wanted *w)
 {
-	const char *v = json_get_str_or(platform, "variant", "");
-	if (!str_eq(json_get_str(platform, "os"), os) || !str_eq(json_get_str(platform, "architecture"), arch))
+	if (!str_eq(os, w->os) || !str_eq(arch, w->arch))
 		return 0;
-	if (str_eq(v, variant))
+	if (str_eq(v, w->variant))
 		return 3;
-	if (str_eq(arch, "arm64") && (str_eq(v, "v8") || !*v) && (!*variant || str_eq(variant, "v8")))
+	if (str_eq(arch, "arm64") && (str_eq(v, "v8") || !*v) && (!*w->variant || str_eq(w->variant, "v8")))
 		return 3;
-	return *v && !*variant ? 1 : !*v ? 2 : 0;
+	return *v && !*w->variant ? 1 : !*v ? 2 : 0;
+}
+
+bool platform_fits(const char *wanted, const char *os, const char *architecture, const char *variant)
+{
+	CLEANUP(wanted_done) struct wanted w = { 0 };
+	if (str_is_empty(wanted))
+		return true;
+	wanted_parse(&w, wanted);
+	return score(str_is_empty(os) ? "linux" : os, architecture ? architecture : "", variant ? variant : "", &w) > 0;
 }
 
 const struct json *platform_choose(const struct json *manifests, const char *wanted)
 {
-	CLEANUP_STRV struct strv parts = { 0 };
-	if (!str_is_empty(wanted))
-		strv_split(&parts, wanted, '/');
-	const char *os = parts.n > 1 ? parts.v[0] : "linux", *variant = parts.n > 2 ? parts.v[2] : "";
-	const char *arch = parts.n > 1 ? parts.v[1] : parts.n == 1 ? parts.v[0] : platform_architecture();
+	CLEANUP(wanted_done) struct wanted w = { 0 };
 	const struct json *best = NULL;
 	int best_score = 0;
-	if (parts.n == 1 && str_eq(parts.v[0], "linux"))
-		arch = platform_architecture();
+	wanted_parse(&w, wanted);
 	for (size_t i = 0; i < json_array_len(manifests); i++) {
 		const struct json *d = json_array_at(manifests, i), *platform = json_get(d, "platform");
-		int s = platform ? score(platform, os, arch, variant)
+		int s = platform ? score(json_get_str(platform, "os"), json_get_str(platform, "architecture"),
+					 json_get_str_or(platform, "variant", ""), &w)
 				 : json_array_len(manifests) == 1 || !wanted;
 		if (s > best_score) {
 			best = d;

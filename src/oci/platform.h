@@ -11,3 +11,6 @@ const char *platform_architecture(void);
  * ("os/arch[/variant]", NULL: this machine), or NULL. Attestations ("unknown")
  * are never taken; a lone descriptor without a platform always. */
 const struct json *platform_choose(const struct json *manifests, const char *wanted);
+/* Whether an image of that os, architecture and variant (any may be NULL) is what
+ * @wanted names; NULL and "" name any. */
+bool platform_fits(const char *wanted, const char *os, const char *architecture, const char *variant);

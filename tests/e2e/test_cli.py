@@ -58,6 +58,16 @@ class Cli(HullTest):
         # What is refused is not suggested either.
         self.assertNotIn("checkpoint", self.fails("start", "--chekpoint", "x", "y", code=125).partition("Usage")[0].replace("--chekpoint", ""))
 
+    def test_the_platform_of_an_image(self):
+        mine = self.hull.out("image", "inspect", "-f", "{{.Os}}/{{.Architecture}}", "demo")
+        for verb in (("history",), ("image", "inspect"), ("save", "-o", self.hull.dir / "p.tar")):
+            self.hull(*verb, "--platform", mine, "demo")
+            text = self.fails(*verb, "--platform", "linux/s390x", "demo")
+            self.assertIn("hull: image with reference demo was found but does not provide the specified platform (linux/s390x)\n  why: ", text)
+        self.fails("rmi", "--platform", "linux/s390x", "demo")
+        self.hull("load", "--platform", mine, "-i", self.hull.dir / "p.tar")
+        self.assertIn("is loaded", self.fails("load", "--platform", "linux/s390x", "-i", self.hull.dir / "p.tar"))
+
     def test_ps_shows_more_when_asked(self):
         self.hull("volume", "create", "box")
         self.hull("create", "--name", "shown", "--network", "none", "-v", "box:/box", "-v", "/usr/share:/host:ro", "-l", "a=1", "-l", "list=x,y", "demo",

@@ -12,6 +12,7 @@
 #include "format.h"
 #include "json.h"
 #include "str.h"
+#include "platform.h"
 
 /* The monitor is not asked: a container that the engine has started and not
  * yet recorded as exited counts as running. */
@@ -48,6 +49,25 @@ void image_cli_event(struct store *store, const char *action, const char *id, co
 	/* What was done is done: an event that cannot be noted is lost. */
 	if (run < 0 || event_log_append(run, &event) < 0)
 		return;
+}
+
+int image_cli_check_platform(struct store *store, const char *name, const char *platform, struct err *err)
+{
+	CLEANUP_IMAGE struct image *image = NULL;
+	if (str_is_empty(platform))
+		return 0;
+	int r = image_resolve(store, name, &image, err);
+	if (r)
+		return r;
+	const struct image_config *c = image->config;
+	if (platform_fits(platform, c->os, c->architecture, c->variant))
+		return 0;
+	r = err_set(err, ERR_NOT_FOUND, 0, "image with reference %s was found but does not provide the specified platform (%s)", name,
+		    platform);
+	err_why(err, "it is of %s/%s, and the store keeps one platform of an image", str_is_empty(c->os) ? "linux" : c->os,
+		c->architecture ? c->architecture : "unknown");
+	err_hint(err, "hull pull --platform %s %s", platform, name);
+	return r;
 }
 
 void image_rows_add(struct image_rows *rows, ...)

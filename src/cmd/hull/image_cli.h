@@ -16,6 +16,10 @@ struct image_users image_cli_users(struct store *store);
  * @name may be NULL. */
 void image_cli_event(struct store *store, const char *action, const char *id, const char *name);
 
+/* The store keeps one platform of an image: ERR_NOT_FOUND when @platform (may be
+ * NULL) is another. */
+int image_cli_check_platform(struct store *store, const char *name, const char *platform, struct err *err) MUST_CHECK;
+
 /* ---- listings ----
  * Each row has a value for each of the keys. */
 struct image_column {

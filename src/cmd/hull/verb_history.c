@@ -60,6 +60,8 @@ static int history(struct store *store, const struct history_opts *o, const char
 	struct image_history_line *lines = NULL;
 	size_t n = 0;
 	int r = image_resolve(store, name, &image, err);
+	if (r == 0)
+		r = image_cli_check_platform(store, name, o->platform, err);
 	if (r < 0 || (r = image_history_lines(store, image, &lines, &n, err)) < 0)
 		return r;
 	for (size_t i = 0; i < n; i++)

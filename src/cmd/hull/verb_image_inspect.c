@@ -19,20 +19,22 @@ static const struct option options[] = {
 };
 
 /* One image into @w; with a format it is printed at once. */
-static int inspect(struct store *store, const char *name, const char *format, struct json_writer *w, struct err *err)
+static int inspect(struct store *store, const char *name, const struct inspect_opts *o, struct json_writer *w, struct err *err)
 {
 	CLEANUP_IMAGE struct image *image = NULL;
 	CLEANUP_BUF struct buf object = BUF_INIT(OBJECT_MAX);
 	struct json_writer one;
 	int r = image_resolve(store, name, &image, err);
+	if (r == 0)
+		r = image_cli_check_platform(store, name, o->platform, err);
 	if (r < 0)
 		return r;
-	if (!format)
+	if (!o->format)
 		return image_inspect_write(store, image, w, err);
 	json_writer_init(&one, &object, 0);
 	if ((r = image_inspect_write(store, image, &one, err)) < 0 || (r = json_writer_finish(&one)) < 0)
 		return r;
-	return format_print_object(stdout, format, &object, err);
+	return format_print_object(stdout, o->format, &object, err);
 }
 
 static int run(struct cli *cli, const void *opts, int argc, char **argv)
@@ -48,7 +50,7 @@ static int run(struct cli *cli, const void *opts, int argc, char **argv)
 	jw_array(&w);
 	for (int i = 0; i < argc; i++) {
 		err = ERR_INIT;
-		if (inspect(store, argv[i], o->format, &w, &err) < 0 && !err_is_set(&first))
+		if (inspect(store, argv[i], o, &w, &err) < 0 && !err_is_set(&first))
 			first = err;
 	}
 	jw_array_end(&w);

@@ -7,6 +7,7 @@
 #include "cli.h"
 #include "image_cli.h"
 #include "reference.h"
+#include "platform.h"
 
 struct load_opts {
 	const char *input, *platform;
@@ -28,6 +29,9 @@ static int load(struct store *store, int fd, const struct load_opts *o, struct e
 								   .is_quiet = o->quiet };
 	CLEANUP_STRV struct strv names = { 0 };
 	struct image_progress progress = image_screen_progress(&screen);
+	if (!platform_fits(o->platform, "linux", platform_architecture(), NULL))
+		return err_set(err, ERR_UNSUPPORTED, 0, "--platform %s: of an archive with several, the image of linux/%s is loaded",
+			       o->platform, platform_architecture());
 	int r = archive_load(store, fd, &progress, &names, err);
 	for (size_t i = 0; i < names.n; i++) {
 		char id[72];

@@ -80,8 +80,10 @@ static int push(struct store *store, const char *arg, const struct push_verb_opt
 	CLEANUP_FREE char *name = reference_name(&ref);
 	if (!o->quiet)
 		printf("The push refers to repository [%s]\n", name);
-	if (!o->all_tags)
-		return push_tag(store, &ref, o->quiet, err);
+	if (!o->all_tags) {
+		r = image_cli_check_platform(store, arg, o->platform, err);
+		return r < 0 ? r : push_tag(store, &ref, o->quiet, err);
+	}
 	r = list_tags(store, &ref, &tags, err);
 	for (size_t i = 0; i < tags.n && r >= 0; i++) {
 		free(ref.tag);

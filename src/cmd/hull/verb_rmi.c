@@ -7,11 +7,13 @@
 
 struct rmi_opts {
 	bool force, no_prune;
+	const char *platform;
 };
 
 static const struct option options[] = {
 	{ "force", 'f', OPT_BOOL, offsetof(struct rmi_opts, force), .help = "Force removal of the image" },
 	{ "no-prune", 0, OPT_BOOL, offsetof(struct rmi_opts, no_prune), .help = "Do not delete untagged parents" },
+	{ "platform", 0, OPT_STR, offsetof(struct rmi_opts, platform), .help = "Remove only the given platform", .flags = OPTION_HIDDEN },
 	OPTIONS_END
 };
 
@@ -30,7 +32,9 @@ static int run(struct cli *cli, const void *opts, int argc, char **argv)
 		struct err ignored = ERR_INIT;
 		err = ERR_INIT;
 		bool is_known = image_resolve_id(store, argv[i], id, &ignored) == 0;
-		int r = image_remove(store, argv[i], o->force, &users, &report, &err);
+		int r = image_cli_check_platform(store, argv[i], o->platform, &err);
+		if (r == 0)
+			r = image_remove(store, argv[i], o->force, &users, &report, &err);
 		for (size_t l = 0; l < report.n; l++)
 			printf("%s\n", report.v[l]);
 		for (size_t l = 0; l < report.n && is_known; l++)
