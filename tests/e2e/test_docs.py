@@ -143,7 +143,12 @@ class Docs(HullTest):
         ran, wrong = 0, []
         for page in pages:
             lines = [line for line in self.blocks(page) if not SKIPPED.match(line)]
-            wrong += self.run_lines(lines)
+            registry = DockerRegistry() if any(map(REGISTRY.search, lines)) else None
+            try:
+                wrong += self.run_lines(lines, registry and registry.host)
+            finally:
+                if registry:
+                    registry.close()
             ran += len(lines)
             self.hull.remove_all()
             self.images_again()
