@@ -8,9 +8,11 @@ import json
 import os
 import re
 import signal
+import subprocess
 import time
 import unittest
 
+from lib import leaks
 from lib.hull import Hull, main, need
 from lib.registry import (CONFIG, INDEX, LAYER, MANIFEST, Image, Server, index_of, make_certificate, make_tar, sha)
 
@@ -374,29 +376,41 @@ class Hostile(unittest.TestCase):
         self.hull("pull", self.name, code=1)
         self.assertEqual(self.left(), {})
 
+    def wait_for_half(self, size=1 << 20, seconds=40):
+        """Until the layer's own file has so much: what the server has sent may
+        still be in a socket, or with the fetcher, or in a pipe."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            for path in (self.hull.root / "ingest").glob(f"*/{self.blob[7:]}.blob"):
+                if path.stat().st_size >= size:
+                    return
+            time.sleep(0.02)
+        self.fail("the download did not get that far")
+
+    def wait_for_processes(self, seconds=20):
+        """The workers of a hull that was killed end by themselves."""
+        deadline = time.monotonic() + seconds
+        while leaks.processes(self.hull):
+            self.assertLess(time.monotonic(), deadline, leaks.processes(self.hull))
+            time.sleep(0.02)
+
     def test_interrupted_then_resumed(self):
         big = Image([make_tar({"file": os.urandom(3 << 20)})])
         self.image, self.blob = big, sha(big.layers[0])
         self.name = self.server.add("big", big)
-        half = []
 
         def slow(h):
             h.send(200, b"", Content_Length=str(len(big.layers[0])))
             h.wfile.write(big.layers[0][:2 << 20])
             h.wfile.flush()
-            half.append(1)
-            self.server.stopping.wait(20)
+            self.server.stopping.wait(60)
         self.on("/blobs/" + self.blob, slow, 2)
-        self.hull.env["HULL_REGISTRY_STALL_MS"] = "20000"
+        self.hull.env["HULL_REGISTRY_STALL_MS"] = "60000"
         for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
             process = self.hull.start("pull", self.name)
-            deadline = time.monotonic() + 10
-            while not half and time.monotonic() < deadline:
-                time.sleep(0.01)
-            half.clear()
-            time.sleep(0.3)  # what is under way may still reach the file
+            self.wait_for_half()
             process.send_signal(number)
-            _, err = process.communicate(timeout=10)
+            _, err = process.communicate(timeout=20)
             self.assertEqual(process.returncode, code, err)
             self.assertIn(b"continues where it ended", err)
             (self.hull.root / "x").unlink(missing_ok=True)
@@ -412,26 +426,59 @@ class Hostile(unittest.TestCase):
         big = Image([make_tar({"file": os.urandom(3 << 20)})])
         self.image, self.blob = big, sha(big.layers[0])
         self.name = self.server.add("big", big)
-        half = []
 
         def slow(h):
             h.send(200, b"", Content_Length=str(len(big.layers[0])))
             h.wfile.write(big.layers[0][:2 << 20])
             h.wfile.flush()
-            half.append(1)
-            self.server.stopping.wait(20)
+            self.server.stopping.wait(60)
         self.on("/blobs/" + self.blob, slow, 1)
-        self.hull.env["HULL_REGISTRY_STALL_MS"] = "20000"
+        self.hull.env["HULL_REGISTRY_STALL_MS"] = "60000"
         process = self.hull.start("pull", self.name)
-        deadline = time.monotonic() + 10
-        while not half and time.monotonic() < deadline:
-            time.sleep(0.01)
-        time.sleep(0.3)
+        self.wait_for_half()
         process.kill()
         process.communicate()
-        self.assertEqual(self.hull.wait_until_clean(), [])
+        self.wait_for_processes()
+        # Its folder is taken over by the next hull, with what has come.
         self.succeeds()
         self.assertTrue([h for _, path, h in self.server.seen if self.blob in path][1].get("Range"))
+        self.assertEqual(self.hull.wait_until_clean(), [])
+
+    # ---- here at home
+
+    def test_full_disk(self):
+        self.hull("images")
+        root = self.hull.root
+        big = Image([make_tar({"file": os.urandom(12 << 20)})])
+        name = self.server.add("big", big)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "none", root], check=True)  # in a namespace of our own
+        try:
+            done = self.hull("pull", name, code=1)
+            self.assertIn("No space left on device", done.err)
+            self.assertEqual({n for n in self.left() if not n.endswith(".partial")}, set())
+            # Room for others again, and no harm done.
+            for path in (root / "ingest").glob("*.partial"):
+                path.unlink()
+            self.hull("pull", self.name)
+        finally:
+            subprocess.run(["umount", "-l", root], check=True)
+
+    def test_worker_is_missing(self):
+        (self.hull.dir / "programs" / "hull-fetch").unlink()
+        self.fails("hull-fetch", "not completely installed")
+
+    def test_worker_dies(self):
+        for program in ("hull-fetch", "hull-unpack"):
+            path = self.hull.dir / "programs" / program
+            kept = path.readlink()
+            path.unlink()
+            path.write_text("#!/bin/sh\nkill -SEGV $$\n")
+            path.chmod(0o755)
+            self.hull("pull", self.name, code=1)
+            self.assertEqual([n for n in self.left() if not n.endswith(".partial")], [])
+            path.unlink()
+            path.symlink_to(kept)
+        self.succeeds()
 
     # ---- log-in
 
