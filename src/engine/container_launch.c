@@ -306,10 +306,20 @@ int containers_launch(struct engine *engine, struct container *c, int *ret_sock,
 	return r;
 }
 
+/* By the monitor's clock: a short run may be over by now, and its end must not
+ * come before its start. */
+static int64_t start_time(struct engine *engine, const struct container *c)
+{
+	struct run_state run = { 0 };
+	CLEANUP_FD int dir = engine_open_run_dir(engine, c->id);
+	bool is_known = dir >= 0 && run_state_read(dir, &run) == 0 && run.started_ns;
+	return is_known ? run.started_ns : clock_wall_ns();
+}
+
 int containers_started(struct engine *engine, struct container *c, struct err *err)
 {
 	FAULT_HERE("start.running");
-	c->started_ns = clock_wall_ns();
+	c->started_ns = start_time(engine, c);
 	CLEANUP_DB_TX struct db_tx tx = { 0 };
 	int r = db_tx_begin(engine->db, &tx, err);
 	if (r == 0)
@@ -317,7 +327,7 @@ int containers_started(struct engine *engine, struct container *c, struct err *e
 			   "UPDATE containers SET started_ns = ?, exit_code = 0, oom_killed = 0, error = NULL, monitor_pid = ?,"
 			   " is_new = 0, is_stopped_by_user = 0 WHERE id = ?", "iis", c->started_ns, (int64_t)c->monitor_pid, c->id);
 	if (r >= 0)
-		r = event_record_container(engine, c, "start", NULL, err);
+		r = event_record_container_at(engine, c, c->started_ns, "start", NULL, err);
 	if (r >= 0)
 		r = db_tx_commit(&tx, err);
 	container_unlock(engine);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "container_lock.h"
 #include "containers.h"
 #include "events.h"
 #include "fault.h"
@@ -95,6 +96,13 @@ int containers_stop(struct engine *engine, const char *name, uint32_t timeout_s,
 	struct mon_msg msg;
 	char extra[32];
 	int r = container_find(engine, name, &c, err);
+	/* Somebody is starting it at this moment: what is stopped is what that makes. */
+	if (r == 0 && c->row_status == ROW_STARTED && c->run.status == RUN_CREATED) {
+		r = container_lock(engine, c->id, err);
+		container_unlock(engine);
+		if (r == 0)
+			r = container_refresh(engine, c, err);
+	}
 	if (r < 0 || !container_is_running(c))
 		return r;
 	r = request(engine, c, MON_STOP, timeout_s, signo, &sock, err);

@@ -162,6 +162,9 @@ static void merge_started(struct container *c, bool has_run)
 	c->is_orphaned = !c->monitor_is_alive && !owner_is_alive(c);
 	bool is_over = !c->monitor_is_alive && c->run.status != RUN_CREATED;
 	c->status = is_over ? CONTAINER_EXITED : of_run[c->run.status % RUN_STATUS_COUNT];
+	/* Being started once more. */
+	if (c->status == CONTAINER_CREATED && c->has_been_started)
+		c->status = c->run.restart_count ? CONTAINER_RESTARTING : CONTAINER_EXITED;
 	if (c->run.started_ns) {
 		c->started_ns = c->run.started_ns;
 		c->has_been_started = true;

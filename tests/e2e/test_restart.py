@@ -37,7 +37,7 @@ class Life(HullTest):
         db = sqlite3.connect(f"file:{self.hull.root}/hull.db?mode=ro", uri=True)
         rows = db.execute("SELECT action, attributes FROM events WHERE type = 'container' ORDER BY wall_ns, seq").fetchall()
         db.close()
-        return [action for action, attributes in rows if f"name={name}" in attributes.split("\n")]
+        return [action for action, attributes in rows if f"name={name}" in attributes.split("\n") and not action.startswith("exec")]
 
     def monitor_of(self, name):
         return leaks.parent_of(self.state(name)["Pid"])
