@@ -88,7 +88,7 @@ static int set_layer(int fs, const char *key, int fd)
 	return fsconfig(fs, FSCONFIG_SET_STRING, key, path, 0) < 0 ? -errno : 0;
 }
 
-/* One "lowerdir" string, for kernels before "lowerdir+" (6.7). */
+/* One "lowerdir" string, for kernels before "lowerdir+" (6.8). */
 static int set_layers_together(int fs, const int *layers, size_t n)
 {
 	CLEANUP_FREE char *text = mem_calloc(n, 24);
@@ -98,17 +98,21 @@ static int set_layers_together(int fs, const int *layers, size_t n)
 	return fsconfig(fs, FSCONFIG_SET_STRING, "lowerdir", text, 0) < 0 ? -errno : 0;
 }
 
-int mount_new_overlay(const int *layers, size_t n, int upper, int work, bool userxattr)
+static int set_layers_singly(int fs, const int *layers, size_t n)
 {
-	CLEANUP_FD int fs = fsopen("overlay", FSOPEN_CLOEXEC);
 	int r = 0;
-	if (fs < 0)
-		return -errno;
 	/* The top layer comes first. */
 	for (size_t i = n; i-- > 0 && r == 0;)
 		r = set_layer(fs, "lowerdir+", layers[i]);
-	if (r == -EINVAL)
-		r = set_layers_together(fs, layers, n);
+	return r;
+}
+
+static int new_overlay(const int *layers, size_t n, int upper, int work, bool userxattr, bool singly)
+{
+	CLEANUP_FD int fs = fsopen("overlay", FSOPEN_CLOEXEC);
+	if (fs < 0)
+		return -errno;
+	int r = singly ? set_layers_singly(fs, layers, n) : set_layers_together(fs, layers, n);
 	if (r == 0 && upper >= 0)
 		r = set_layer(fs, "upperdir", upper);
 	if (r == 0 && upper >= 0)
@@ -116,4 +120,11 @@ int mount_new_overlay(const int *layers, size_t n, int upper, int work, bool use
 	if (r == 0 && userxattr && fsconfig(fs, FSCONFIG_SET_FLAG, "userxattr", NULL, 0) < 0)
 		r = -errno;
 	return r < 0 ? r : finish(fs);
+}
+
+int mount_new_overlay(const int *layers, size_t n, int upper, int work, bool userxattr)
+{
+	int r = new_overlay(layers, n, upper, work, userxattr, true);
+	/* Kernels before 6.5 take every option and look at them in the end only. */
+	return r == -EINVAL ? new_overlay(layers, n, upper, work, userxattr, false) : r;
 }
