@@ -127,21 +127,31 @@ static int fill_cpuset(const char *root, const char *path)
 	return 0;
 }
 
+static int make_own(const char *full, const char *root, const char *path, bool is_unified)
+{
+	if (mkdir(full, 0755) == 0 || errno == EEXIST)
+		return 0;
+	if (errno != ENOENT)
+		return -errno;
+	int r = make_parents(root, path, is_unified);
+	if (r < 0)
+		return r;
+	return mkdir(full, 0755) < 0 && errno != EEXIST ? -errno : 0;
+}
+
 /* The directory of @path in hierarchy @h, made if missing. Descriptor. */
 static int make_dir(const struct cgroup_layout *layout, int h, const char *path)
 {
 	char full[CGROUP_ROOT_MAX + CGROUP_PATH_MAX + 2];
 
 	snprintf(full, sizeof(full), "%s/%s", layout->root[h], path);
-	if (mkdir(full, 0755) < 0 && errno != EEXIST) {
-		if (errno != ENOENT)
-			return -errno;
-		int r = make_parents(layout->root[h], path, h == CGROUP_UNIFIED);
-		if (r < 0)
-			return r;
-		if (mkdir(full, 0755) < 0 && errno != EEXIST)
-			return -errno;
-	}
+	/* Programs in the workload read their limits there (a run-time sizes its
+	 * heap and its threads by them), as other users than the owner. */
+	mode_t mask = umask(022);
+	int made = make_own(full, layout->root[h], path, h == CGROUP_UNIFIED);
+	(void)umask(mask);
+	if (made < 0)
+		return made;
 	if (layout->hierarchy[CGROUP_CPUSET] == h && h != CGROUP_UNIFIED) {
 		int r = fill_cpuset(layout->root[h], path);
 		if (r < 0)

@@ -222,9 +222,13 @@ static int bind_host_sysfs(int target, unsigned long flags)
 	return r;
 }
 
-/* v2: the hierarchy itself. v1 and hybrid: a directory with each of them. */
-static int mount_cgroups(const struct cgroup_layout *layout, int target, unsigned long flags)
+/* v2: the hierarchy itself. v1 and hybrid: a directory with each of them, but for
+ * a workload that may only look not those where it has no group of its own: its
+ * cgroup namespace begins at the host's root there, and all groups would show. */
+static int mount_cgroups(const struct child_args *args, int target, unsigned long flags)
 {
+	const struct cgroup_layout *layout = args->cgroups;
+	bool is_own_only = args->cgroup_namespace && flags & MS_RDONLY;
 	if (layout->mode == CGROUP_MODE_V2)
 		return mount_at(target, "cgroup", "cgroup2", flags, NULL);
 	CLEANUP_FD int dir = mount_new_tmpfs("mode=755,size=64k");
@@ -234,7 +238,7 @@ static int mount_cgroups(const struct cgroup_layout *layout, int target, unsigne
 	for (int i = 0; i < CGROUP_CONTROLLER_COUNT && r == 0; i++) {
 		const char *name = strrchr(layout->root[i], '/');
 		bool unified = i == CGROUP_UNIFIED;
-		if (!name || !name[1])
+		if (!name || !name[1] || (is_own_only && args->cgroup->fd[i] < 0))
 			continue;
 		name++;
 		if (mkdirat(dir, name, 0755) < 0)
@@ -269,7 +273,7 @@ static int make_other(const struct child_args *args, const struct spec_mount *m,
 		return r;
 	unsigned long flags = ms_flags(o.set);
 	if (str_eq(m->type, "cgroup"))
-		r = mount_cgroups(args->cgroups, target, flags);
+		r = mount_cgroups(args, target, flags);
 	else
 		r = mount_at(target, m->source ? m->source : m->type, m->type, flags, o.data[0] ? o.data : NULL);
 	if (r == -EPERM && str_eq(m->type, "sysfs"))
