@@ -170,6 +170,24 @@ int containers_undo(struct engine *engine, const char *id, struct err *err)
 	return container_remove_everything(engine, c, c->auto_remove, err);
 }
 
+/* The monitor's word that memory ran out belongs between start and end.
+ * @untold_start_ns: a start that has no event yet; 0: none. */
+static int tell_oom(struct engine *engine, struct container *c, int64_t untold_start_ns, struct err *err)
+{
+	CLEANUP_DB_TX struct db_tx tx = { 0 };
+	int r = db_tx_begin(engine->db, &tx, err);
+	if (r == 0 && untold_start_ns)
+		r = event_record_container_at(engine, c, untold_start_ns, "start", NULL, err);
+	if (r >= 0)
+		r = db_run(engine->db, err, "UPDATE containers SET is_new = 0 WHERE id = ?", "s", c->id);
+	if (r >= 0)
+		r = db_tx_commit(&tx, err);
+	if (r < 0)
+		return r;
+	c->is_new = false;
+	return events_drain(engine, err);
+}
+
 static int record_end(struct engine *engine, struct container *c, struct err *err)
 {
 	CLEANUP_DB_TX struct db_tx tx = { 0 };
@@ -216,6 +234,8 @@ int container_end_run(struct engine *engine, struct container *c, struct err *er
 		r = release_run(engine, c, err);
 	if (r == 0)
 		r = FAULT("finish.released");
+	if (r == 0 && c->oom_killed)
+		r = tell_oom(engine, c, c->is_new ? c->run.started_ns : 0, err);
 	if (r == 0)
 		r = record_end(engine, c, err);
 	if (r <= 0)
@@ -268,7 +288,12 @@ int containers_ended(struct engine *engine, struct container *c, const struct ru
 	r = networks_release(engine, c->id, err);
 	if (r >= 0)
 		r = volumes_unused(engine, c->id, err);
-	return r < 0 ? r : remove_row(engine, c, true, end, err);
+	struct run_end told = *end;
+	if (r >= 0 && end->oom_killed) {
+		r = tell_oom(engine, c, end->is_start_recorded ? 0 : end->started_ns, err);
+		told.is_start_recorded = true;
+	}
+	return r < 0 ? r : remove_row(engine, c, true, &told, err);
 }
 
 void containers_start_failed(struct engine *engine, struct container *c, const struct err *why)

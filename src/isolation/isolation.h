@@ -105,6 +105,10 @@ struct isolation {
 	/* Only fields that are set in @res change. */
 	int (*update)(const struct isolation_handle *handle, const struct spec_resources *res, struct err *err);
 	int (*stats)(const struct isolation_handle *handle, struct isolation_stats *ret, struct err *err);
+	/* A descriptor (caller closes) that becomes readable when the workload may
+	 * have run out of memory; read it dry, then ask stats(). ERR_UNSUPPORTED:
+	 * nothing limits its memory. */
+	int (*watch_memory)(const struct isolation_handle *handle, int *ret_fd, struct err *err);
 	/* Host pids of all processes (caller frees). */
 	int (*pids)(const struct isolation_handle *handle, pid_t **ret, size_t *ret_n, struct err *err);
 	/* For cp, in a process forked for it: from here on that process sees the

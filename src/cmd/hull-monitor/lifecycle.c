@@ -324,17 +324,13 @@ static void workload_exited(void *ctx, uint32_t events)
 	FAULT_HERE("monitor.reaped");
 	loop_timer_stop(&m->loop, &m->stop_timer);
 	m->state.exit_code = code < 0 ? 255 : code;
-	m->state.finished_ns = clock_wall_ns();
 	m->state.pid = 0;
-	/* A success is not asked whether it ran out of memory: reading the
-	 * counters would cost every short workload. */
-	if (m->state.exit_code != 0) {
-		struct isolation_stats stats = { 0 };
-		if (m->isolation->stats(&m->handle, &stats, NULL) == 0 && stats.oom_kills) {
-			m->state.oom_killed = 1;
-			monitor_event(m, "oom", NULL, NULL);
-		}
-	}
+	/* A success that nobody watched is not asked whether it ran out of memory:
+	 * reading the counters would cost every short workload. */
+	if (m->state.exit_code != 0 || m->memory.fd >= 0)
+		memory_look(m);
+	memory_unwatch(m);
+	m->state.finished_ns = clock_wall_ns(); /* what ran out of memory did so before */
 	health_stopped(m);
 	if (policy_restarts(m)) {
 		m->state.status = RUN_RESTARTING;

@@ -81,6 +81,8 @@ static void watch_signals(struct monitor *m)
 static void trim(void *ctx)
 {
 	struct monitor *m = ctx;
+	/* Not at the start: most workloads that run out at once end by it. */
+	memory_watch(m);
 	if (m->log.ops && m->log.ops->trim)
 		m->log.ops->trim();
 	memory_trim();
@@ -198,7 +200,7 @@ int main(int argc, char **argv)
 	fd_close_from(HULL_SOCKET + 1);
 	(void)!fd_set_cloexec(HULL_SOCKET, true);
 	m->lock_fd = m->pty = m->hold_fd = m->dirfd = m->state_dirfd = m->run_dirfd = -1;
-	m->listener.fd = m->signals.fd = m->exit.fd = m->launch.source.fd = m->input.source.fd = -1;
+	m->listener.fd = m->signals.fd = m->exit.fd = m->launch.source.fd = m->input.source.fd = m->memory.fd = -1;
 	m->output.stream[0].source.fd = m->output.stream[1].source.fd = -1;
 	for (size_t i = 0; i < CLIENTS_MAX; i++)
 		m->client[i].source.fd = -1;

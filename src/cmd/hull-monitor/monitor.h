@@ -9,6 +9,7 @@
  *   output.c     the workload's output to the log and to attached clients
  *   input.c      attached clients' input to the workload
  *   exec.c       exec sessions
+ *   memory.c     kills for want of memory
  *   health.c     health checks
  *   log_*.c      log drivers
  *
@@ -126,7 +127,9 @@ struct monitor {
 	struct input input;
 	struct log_sink log;
 	struct health health;
-	struct loop_timer stop_timer, restart_timer, linger, trim;
+	struct loop_timer stop_timer, restart_timer, linger, trim, memory_timer;
+	struct loop_source memory; /* fd -1: not watched (yet) */
+	uint64_t oom_kills;        /* told so far */
 	int pty;
 	uint32_t rows, cols; /* asked for before the terminal existed */
 	bool was_started, is_draining, has_late_init;
@@ -222,6 +225,11 @@ int exec_signal(struct exec_session *e, int signo, struct err *err) MUST_CHECK;
 void exec_resize(struct exec_session *e, uint32_t rows, uint32_t cols);
 void exec_kill(struct exec_session *e);
 void exec_workload_gone(struct monitor *m);
+
+/* memory.c */
+void memory_watch(struct monitor *m); /* idempotent */
+void memory_look(struct monitor *m);  /* Tell of kills since the last look. */
+void memory_unwatch(struct monitor *m);
 
 /* health.c */
 void health_started(struct monitor *m);

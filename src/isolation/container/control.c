@@ -116,6 +116,20 @@ static int container_stats(const struct isolation_handle *handle, struct isolati
 	return r < 0 ? r : container_resources_stats(&cg, ret, err);
 }
 
+static int container_watch_memory(const struct isolation_handle *handle, int *ret_fd, struct err *err)
+{
+	struct cgroup_layout layout;
+	CLEANUP_CGROUP struct cgroup cg = CGROUP_INIT;
+	int r = open_group(handle, &layout, &cg, err);
+	if (r < 0)
+		return r;
+	r = cgroup_oom_open(&cg);
+	if (r < 0)
+		return err_set(err, r == -ENODEV ? ERR_UNSUPPORTED : ERR_SYSTEM, r, "watch the memory of %s", cg.path);
+	*ret_fd = r;
+	return 0;
+}
+
 static int container_pids(const struct isolation_handle *handle, pid_t **ret, size_t *ret_n, struct err *err)
 {
 	struct cgroup_layout layout;
@@ -166,6 +180,7 @@ const struct isolation isolation_container = {
 	.resume = container_resume,
 	.update = container_update,
 	.stats = container_stats,
+	.watch_memory = container_watch_memory,
 	.pids = container_pids,
 	.enter_files = container_enter_files,
 	.destroy = container_destroy,
