@@ -37,10 +37,16 @@
  *   --max-entries N  default 1000000
  *   --max-ratio N    most bytes of tar for each byte of fd 0 once the tar is
  *                    past 1 GiB (default 200)
+ *   --expand         only decompress fd 0 (gzip, zstd, xz; what is none of them is
+ *                    copied) into the empty file on fd 3: for archives that are
+ *                    compressed as a whole. Of the result, "bytes", "tarBytes"
+ *                    and "compression" say something
+ *   --prefix         with --expand: fd 4 is a file whose bytes come before fd 0
  * When digest or size are wrong, that is the error reported even if the tar
  * inside made no sense either. */
 #pragma once
 
 #define UNPACK_OUTPUT_FD 3
 #define UNPACK_TEE_FD 4
+#define UNPACK_PREFIX_FD 4
 #define UNPACK_PROGRAM "hull-unpack"

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "archive_expand.h"
 #include "convert.h"
 #include "digest.h"
 #include "fault.h"
@@ -288,11 +289,35 @@ static int spool(const struct ingest *ingest, int fd, struct err *err)
 	}
 }
 
+/* Replaces @fd when what it holds is compressed. */
+static int expand(struct store *store, struct ingest *ingest, int fd, int *ret_fd, struct err *err)
+{
+	char start[8];
+	int64_t bytes;
+	int r = 0;
+	ssize_t n = pread(fd, start, sizeof(start), 0);
+	if (n < 0)
+		return err_set(err, ERR_SYSTEM, -errno, "read the archive");
+	if (!archive_is_compressed(start, (size_t)n))
+		return 0;
+	if (ingest->dir_fd < 0 && (r = ingest_begin(store, ingest, err)) < 0)
+		return r;
+	if (lseek(fd, 0, SEEK_SET) < 0)
+		return err_set(err, ERR_SYSTEM, -errno, "read the archive");
+	if ((r = archive_expand(ingest, "archive", NULL, 0, fd, &bytes, err)) < 0)
+		return err_context(err, r, "decompress the archive");
+	/* Of a copy nothing more is needed. */
+	(void)!unlinkat(ingest->dir_fd, "spool", 0);
+	*ret_fd = r;
+	return 0;
+}
+
 int archive_load(struct store *store, int fd, const struct image_progress *progress, struct strv *ret_names,
 		 struct err *err)
 {
 	CLEANUP_INGEST struct ingest ingest = INGEST_INIT;
 	CLEANUP_FD int spooled = -1;
+	CLEANUP_FD int expanded = -1;
 	struct load load = { .store = store, .fd = fd, .progress = progress, .names = ret_names };
 	struct stat st;
 	if (fstat(fd, &st) < 0)
@@ -305,6 +330,12 @@ int archive_load(struct store *store, int fd, const struct image_progress *progr
 		if (spooled < 0)
 			return spooled;
 		load.fd = spooled;
+	}
+	if ((r = expand(store, &ingest, load.fd, &expanded, err)) < 0)
+		return r;
+	if (expanded >= 0) {
+		cleanup_fd(&spooled);
+		load.fd = expanded;
 	}
 	r = tar_index_read(load.fd, &load.index, err);
 	if (r >= 0 && tar_index_find(&load.index, "manifest.json"))

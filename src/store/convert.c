@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "archive_expand.h"
 #include "blob_writer.h"
 #include "erofs_mount.h"
 #include "fault.h"
@@ -31,6 +32,7 @@ struct convert {
 	pid_t pid;
 	int to_worker; /* -1: the feed is over, or not ours */
 	int result, errors;
+	int expanded; /* what was inside an xz, from where the feed goes on */
 	struct blob_writer *recompress; /* NULL: the worker keeps the bytes as they are */
 	char *chunk;
 	size_t chunk_len, chunk_done;
@@ -44,6 +46,7 @@ void convert_cancel(struct convert *c)
 	cleanup_fd(&c->to_worker);
 	cleanup_fd(&c->result);
 	cleanup_fd(&c->errors);
+	cleanup_fd(&c->expanded);
 	if (c->pid > 0)
 		worker_wait(c->pid);
 	blob_writer_free(c->recompress);
@@ -105,6 +108,26 @@ static const char *compressed_media(const char *data, size_t len)
 	return NULL;
 }
 
+/* An import may be an xz, which no registry takes as a layer: its tar is what
+ * counts. */
+static int expand_xz(const struct ingest *ingest, struct convert *c, struct err *err)
+{
+	struct convert_job *job = c->job;
+	int64_t bytes = 0;
+	if (job->digest || job->offset >= 0)
+		return err_set(err, ERR_UNSUPPORTED, 0, "a layer is compressed with xz, which no image format allows");
+	c->expanded = archive_expand(ingest, "expanded", c->chunk, c->chunk_len, job->fd, &bytes, err);
+	if (c->expanded < 0)
+		return err_context(err, c->expanded, "decompress the archive");
+	/* Its name has to be gone before the next job's. */
+	(void)!unlinkat(ingest->dir_fd, "expanded", 0);
+	job->fd = c->expanded;
+	job->offset = c->done = 0;
+	job->len = bytes;
+	int r = refill(c, err);
+	return r < 0 ? r : 0;
+}
+
 /* The first chunk of what hull feeds itself tells whether it is compressed. */
 static int look_at_start(const struct ingest *ingest, struct convert *c, struct err *err)
 {
@@ -112,6 +135,8 @@ static int look_at_start(const struct ingest *ingest, struct convert *c, struct 
 	if (!c->chunk)
 		return err_set(err, ERR_SYSTEM, -ENOMEM, "convert a layer");
 	int r = refill(c, err);
+	if (r >= 0 && archive_is_xz(c->chunk, c->chunk_len))
+		r = expand_xz(ingest, c, err);
 	if (r < 0)
 		return r;
 	const char *media = compressed_media(c->chunk, c->chunk_len);
@@ -158,7 +183,7 @@ int convert_start(const struct ingest *ingest, struct convert_job *job, size_t i
 		  struct err *err)
 {
 	CLEANUP(cleanup_convert) struct convert *c = mem_calloc(1, sizeof(*c));
-	*c = (struct convert){ .job = job, .to_worker = -1, .result = -1, .errors = -1 };
+	*c = (struct convert){ .job = job, .to_worker = -1, .result = -1, .errors = -1, .expanded = -1 };
 	CLEANUP_FD int tee = -1;
 	CLEANUP_FD int in = -1;
 	CLEANUP_FD int result = -1;

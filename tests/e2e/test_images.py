@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import json
+import lzma
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import time
 import unittest
 
 from lib.hull import Hull, main, need, need_program
+from lib.registry import zstd
 
 
 def make_tar(files):
@@ -96,6 +98,46 @@ class Images(unittest.TestCase):
         self.hull("load", input=docker_archive(layers=[gzip.compress(plain[0])], diffids=["sha256:" + sha(plain[0])]))
         self.assertEqual(json.loads(self.hull.out("image", "inspect", "two"))[0]["RootFS"]["Layers"],
                          ["sha256:" + sha(plain[0])])
+
+    def test_compressed_archives(self):
+        plain = docker_archive(layers=[make_tar({"a": os.urandom(700000)})])
+        outer = {"gzip": gzip.compress(plain), "two gzips": gzip.compress(plain[:5000]) + gzip.compress(plain[5000:]),
+                 "xz": lzma.compress(plain, preset=1), "zstd": zstd(plain)}
+        for kind, archive in outer.items():
+            with self.subTest(kind=kind):
+                file = self.hull.dir / "archive"
+                file.write_bytes(archive)
+                self.assertEqual(self.hull.out("load", input=archive).splitlines()[-1], "Loaded image: two:latest")
+                self.hull("rmi", "two")
+                self.assertEqual(self.hull.out("load", "-i", file).splitlines()[-1], "Loaded image: two:latest")
+                self.hull("rmi", "two")
+                self.assertEqual(self.stored(), [])
+                if kind == "two gzips":
+                    continue
+                for bad in (archive[:-20], archive[: len(archive) // 2], archive + b"x" * 100,
+                            archive[:9000] + bytes(200) + archive[9200:]):
+                    self.assertRegex(self.hull("load", input=bad, code=1).err, "gzip|zstd|xz")
+                    self.assertEqual(self.stored(), [])
+
+    def test_import_of_compressed_trees(self):
+        tree = make_tar({"a": b"something" * 9000})
+        diffid = "sha256:" + sha(tree)
+        for archive in (tree, gzip.compress(tree), zstd(tree), lzma.compress(tree)):
+            file = self.hull.dir / "tree"
+            file.write_bytes(archive)
+            for args in (("-",), (file,)):
+                self.hull("import", *args, "tree", input=archive)
+                self.assertEqual(json.loads(self.hull.out("image", "inspect", "tree"))[0]["RootFS"]["Layers"], [diffid])
+                # What is kept of it goes out and comes in again.
+                saved = self.hull("save", "tree").stdout
+                self.hull("rmi", "tree")
+                self.hull("load", input=saved)
+                self.hull("rmi", "tree")
+        self.assertIn("xz", self.hull("import", "-", "tree", input=lzma.compress(tree)[:-40], code=1).err)
+        # An image's layers are another matter.
+        done = self.hull("load", input=docker_archive(layers=[lzma.compress(tree)], diffids=[diffid]), code=1)
+        self.assertIn("xz", done.err)
+        self.assertEqual(self.stored(), [])
 
     def test_names_and_removal(self):
         self.hull("load", input=docker_archive())

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <isa-l/igzip_lib.h>
+#include <lzma.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,12 +11,15 @@
 
 /* zstd's own limit for streams from strangers: a window of 128 MiB. */
 #define ZSTD_WINDOW_LOG_MAX 27
+/* xz -9 needs 65 MiB. */
+#define XZ_MEMORY_MAX (256u << 20)
 
 struct inflate {
 	enum unpack_media media;
 	struct inflate_output out;
 	ZSTD_DStream *zstd;
-	/* gzip: inside a member; zstd: inside a frame. */
+	lzma_stream xz;
+	/* gzip: inside a member; zstd: inside a frame; xz: until all is said. */
 	bool is_inside;
 	uint8_t *buffer;
 	size_t size, used;
@@ -31,6 +35,9 @@ enum unpack_media inflate_detect(const uint8_t *d, size_t len)
 	/* A skippable frame may come first. */
 	if (len >= 4 && (d[0] & 0xf0) == 0x50 && d[1] == 0x2a && d[2] == 0x4d && d[3] == 0x18)
 		return UNPACK_ZSTD;
+	/* And two more bytes, which its decoder looks at. */
+	if (len >= 4 && d[0] == 0xfd && d[1] == '7' && d[2] == 'z' && d[3] == 'X')
+		return UNPACK_XZ;
 	return UNPACK_NONE;
 }
 
@@ -57,6 +64,12 @@ struct inflate *inflate_new(enum unpack_media media, struct inflate_output out)
 			inflate_free(z);
 			return NULL;
 		}
+	} else if (media == UNPACK_XZ) {
+		z->is_inside = true;
+		if (lzma_stream_decoder(&z->xz, XZ_MEMORY_MAX, LZMA_CONCATENATED) != LZMA_OK) {
+			inflate_free(z);
+			return NULL;
+		}
 	}
 	return z;
 }
@@ -66,6 +79,7 @@ void inflate_free(struct inflate *z)
 	if (!z)
 		return;
 	ZSTD_freeDStream(z->zstd);
+	lzma_end(&z->xz);
 	free(z);
 }
 
@@ -156,6 +170,38 @@ static int push_zstd(struct inflate *z, const uint8_t *data, size_t len, struct 
 	}
 }
 
+static const char *xz_error(lzma_ret r)
+{
+	if (r == LZMA_MEM_ERROR || r == LZMA_MEMLIMIT_ERROR)
+		return "needs too much memory";
+	if (r == LZMA_OPTIONS_ERROR)
+		return "made with options that are not known";
+	return r == LZMA_BUF_ERROR ? "the data ends too early" : "damaged data, or bytes after its end";
+}
+
+static int push_xz(struct inflate *z, const uint8_t *data, size_t len, lzma_action action, struct err *err)
+{
+	z->xz.next_in = data;
+	z->xz.avail_in = len;
+	for (;;) {
+		int r = room(z, err);
+		if (r < 0)
+			return r;
+		z->xz.next_out = z->buffer + z->used;
+		z->xz.avail_out = z->size - z->used;
+		lzma_ret x = lzma_code(&z->xz, action);
+		z->used = z->size - z->xz.avail_out;
+		z->is_inside = x != LZMA_STREAM_END;
+		if (x == LZMA_STREAM_END)
+			return 0;
+		/* Nothing came in and nothing went out: no fault as long as more may come. */
+		if (x != LZMA_OK && !(x == LZMA_BUF_ERROR && action == LZMA_RUN))
+			return err_set(err, ERR_INVALID, 0, "xz: %s", xz_error(x));
+		if (action == LZMA_RUN && !z->xz.avail_in && z->xz.avail_out)
+			return 0;
+	}
+}
+
 int inflate_push(struct inflate *z, const uint8_t *data, size_t len, struct err *err)
 {
 	if (!len)
@@ -164,11 +210,16 @@ int inflate_push(struct inflate *z, const uint8_t *data, size_t len, struct err 
 		return push_gzip(z, data, len, err);
 	if (z->media == UNPACK_ZSTD)
 		return push_zstd(z, data, len, err);
+	if (z->media == UNPACK_XZ)
+		return push_xz(z, data, len, LZMA_RUN, err);
 	return push_plain(z, data, len, err);
 }
 
 int inflate_end(struct inflate *z, struct err *err)
 {
+	int r = z->media == UNPACK_XZ && z->is_inside ? push_xz(z, NULL, 0, LZMA_FINISH, err) : 0;
+	if (r < 0)
+		return r;
 	if (z->is_inside)
 		return err_set(err, ERR_INVALID, 0, "%s: the data ends too early", unpack_media_name(z->media));
 	if (!z->buffer || !z->used)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Decompress a stream that arrives in pieces: gzip (also of several members),
- * zstd (also of several frames) or none. Bytes after the compressed data and a
+ * zstd (also of several frames), xz or none. Bytes after the compressed data and a
  * stream that stops early are errors. */
 #pragma once
 

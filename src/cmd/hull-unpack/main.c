@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "erofs_writer.h"
+#include "expand.h"
 #include "fd.h"
 #include "json.h"
 #include "layer_dir.h"
@@ -81,6 +82,14 @@ static int unpack(const struct unpack_args *args, struct unpack_result *res, uin
 	return r;
 }
 
+static int expand(const struct unpack_args *args, struct unpack_result *res, struct err *err)
+{
+	int r = sandbox_enter(false, -1, err);
+	if (r < 0)
+		return r;
+	return expand_run(args, args->has_prefix ? UNPACK_PREFIX_FD : -1, STDIN_FILENO, UNPACK_OUTPUT_FD, res, err);
+}
+
 int main(int argc, char **argv)
 {
 	struct err err = ERR_INIT;
@@ -92,7 +101,7 @@ int main(int argc, char **argv)
 	signal(SIGXFSZ, SIG_IGN);
 	int r = unpack_args_parse(argc, argv, &args, &err);
 	if (r >= 0)
-		r = unpack(&args, &res, &erofs_bytes, &err);
+		r = args.is_expand ? expand(&args, &res, &err) : unpack(&args, &res, &erofs_bytes, &err);
 	if (r >= 0)
 		r = report_result(&res, erofs_bytes);
 	if (r < 0)

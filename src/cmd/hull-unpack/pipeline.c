@@ -121,6 +121,9 @@ static int start_inflate(struct pipeline *p, size_t len, struct err *err)
 		return err_set(err, ERR_INVALID, 0, "the layer is declared as %s but is %s",
 			       unpack_media_name(p->args->media),
 			       found == UNPACK_NONE ? "not compressed" : unpack_media_name(found));
+	/* No registry takes such a blob back. */
+	if (found == UNPACK_XZ)
+		return err_set(err, ERR_UNSUPPORTED, 0, "the layer is compressed with xz, which no image format allows");
 	p->result.media = found;
 	p->inflate = inflate_new(found, (struct inflate_output){ get_slot, put_slot, p });
 	return p->inflate ? 0 : err_set(err, ERR_SYSTEM, -ENOMEM, "decompress the layer");

@@ -6,7 +6,7 @@
 
 #include "str.h"
 
-static const char *const media_names[] = { "any", "none", "gzip", "zstd" };
+static const char *const media_names[] = { "any", "none", "gzip", "zstd", "xz" };
 static_assert(ARRAY_LEN(media_names) == UNPACK_MEDIA_COUNT, "one name each");
 
 const char *unpack_media_name(enum unpack_media media)
@@ -43,6 +43,8 @@ int unpack_args_parse(int argc, char **argv, struct unpack_args *ret, struct err
 	static const struct option options[] = {
 		{ "dir", no_argument, NULL, 'd' },
 		{ "tee", no_argument, NULL, 't' },
+		{ "expand", no_argument, NULL, 'x' },
+		{ "prefix", no_argument, NULL, 'p' },
 		{ "media", required_argument, NULL, 'm' },
 		{ "digest", required_argument, NULL, 'D' },
 		{ "diffid", required_argument, NULL, 'I' },
@@ -64,6 +66,12 @@ int unpack_args_parse(int argc, char **argv, struct unpack_args *ret, struct err
 			break;
 		case 't':
 			a.has_tee = true;
+			break;
+		case 'x':
+			a.is_expand = true;
+			break;
+		case 'p':
+			a.has_prefix = true;
 			break;
 		case 'm':
 			r = parse_media(optarg, &a.media);
@@ -95,6 +103,8 @@ int unpack_args_parse(int argc, char **argv, struct unpack_args *ret, struct err
 	}
 	if (optind < argc)
 		return err_set(err, ERR_INVALID, 0, "unknown argument %s", argv[optind]);
+	if (a.has_prefix && !a.is_expand)
+		return err_set(err, ERR_INVALID, 0, "--prefix is for --expand");
 	*ret = a;
 	return 0;
 }

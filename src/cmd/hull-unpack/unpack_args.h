@@ -7,10 +7,10 @@
 
 #include "err.h"
 
-enum unpack_media { UNPACK_ANY, UNPACK_NONE, UNPACK_GZIP, UNPACK_ZSTD, UNPACK_MEDIA_COUNT };
+enum unpack_media { UNPACK_ANY, UNPACK_NONE, UNPACK_GZIP, UNPACK_ZSTD, UNPACK_XZ, UNPACK_MEDIA_COUNT };
 
 struct unpack_args {
-	bool is_dir, has_tee;
+	bool is_dir, has_tee, is_expand, has_prefix;
 	enum unpack_media media;
 	/* The 64 hex digits, or "" when not given. */
 	char digest[65], diffid[65];
