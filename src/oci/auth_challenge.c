@@ -301,7 +301,7 @@ int realm_check(const struct web_address *registry, const struct web_address *re
 	if (why) {
 		int r = err_set(err, ERR_DENIED, 0, "the registry wants to be logged in to at %s, which is refused",
 				realm->host);
-		err_why(err, "%s", why);
+		err_why(err, "log-ins are not sent to %s: %s", realm->host, why);
 		return r;
 	}
 	*ret = is_same_domain(registry->host, realm->host) ||

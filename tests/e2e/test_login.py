@@ -139,6 +139,51 @@ esac
         self.assertFalse(kept.exists())
         self.hull("pull", self.name, code=1)
 
+    def test_helper_of_one_registry(self):
+        """credHelpers go before credsStore and before what the file says."""
+        self.basic()
+        log = self.hull.dir / "asked"
+        for name, secret in (("test", PASSWORD), ("wrong", "wrong")):
+            path = self.hull.dir / "programs" / f"docker-credential-{name}"
+            path.write_text(f"#!/bin/sh\necho {name} $1 >>{log}\n"
+                            f"cat >/dev/null; echo '{json.dumps({'ServerURL': 'x', 'Username': USER, 'Secret': secret})}'\n")
+            path.chmod(0o755)
+        self.config.parent.mkdir(exist_ok=True)
+        wrong = base64.b64encode(b"a:b").decode()
+        document = {"credsStore": "wrong", "credHelpers": {self.server.host: "test", "other.example.com": "nosuch"},
+                    "auths": {self.server.host: {"auth": wrong}}}
+        self.config.write_text(json.dumps(document))
+        self.hull("pull", self.name)
+        self.assertEqual(set(log.read_text().splitlines()), {"test get"})
+        self.hull("logout", self.server.host)
+        self.assertIn("test erase", log.read_text())
+        self.assertNotIn("wrong", log.read_text())
+        self.assertEqual(json.loads(self.config.read_text())["credHelpers"], document["credHelpers"])
+        # Of another registry: the general one.
+        document["credHelpers"].pop(self.server.host)
+        self.config.write_text(json.dumps(document))
+        self.hull("rmi", self.name)
+        self.assertIn("pull access denied", self.hull("pull", self.name, code=1).err)
+        self.assertIn("wrong get", log.read_text())
+
+    def test_helper_keeps_an_identity_token(self):
+        asked = self.tokens()
+        self.helper("""cat >/dev/null; echo '{"ServerURL": "x", "Username": "<token>", "Secret": "long-lived"}'\n""")
+        self.hull("pull", self.name)
+        self.assertEqual((asked[-1][0], asked[-1][1]["refresh_token"]), ("POST", ["long-lived"]))
+
+    def test_config_as_a_flag(self):
+        self.basic()
+        other = self.hull.dir / "elsewhere"
+        self.hull("--config", other, "login", "-u", USER, "--password-stdin", self.server.host, input=PASSWORD)
+        self.assertFalse(self.config.exists())
+        self.hull("--config", other, "pull", self.name)
+        # Docker's older spelling of the name.
+        self.config.parent.mkdir(exist_ok=True)
+        self.config.write_text(json.dumps({"auths": {f"http://{self.server.host}/v2/": {"auth": PAIR}}}))
+        self.hull("rmi", self.name)
+        self.hull("pull", self.name)
+
     def test_bad_helpers(self):
         for text, expected in (("exit 1", "docker-credential-test get failed"), ("echo not json", "credential helper"),
                                ("echo locked; exit 3", "locked")):

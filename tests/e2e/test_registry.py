@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Pulling from and pushing to Debian's docker-registry, and exchange with skopeo."""
+import base64
 import json
 import os
 import pathlib
@@ -11,7 +12,7 @@ import tempfile
 import unittest
 
 from lib.hull import Hull, HullTest, busybox_tar, main, need_program
-from lib.registry import (DOCKER_LIST, INDEX, DockerRegistry, Image, Server, index_of, make_certificate, make_tar, sha)
+from lib.registry import (Proxy, DOCKER_LIST, INDEX, DockerRegistry, Image, Server, index_of, make_certificate, make_tar, sha)
 
 
 def layers(n=3):
@@ -314,6 +315,90 @@ class Tls(unittest.TestCase):
             server, name = self.serve(tls=tls)
             self.hull("pull", name, env={"HULL_INSECURE_REGISTRIES": server.host})
             self.assertTrue(server.seen)
+
+    def test_insecure_in_every_place(self):
+        server, name = self.serve()
+        toml, daemon = self.hull.dir / "hull.toml", self.docker / "daemon.json"
+        self.addCleanup(daemon.unlink, missing_ok=True)
+        self.hull("--insecure-registry", server.host, "pull", name)
+        for text in (server.host, "10.213.0.0/16"):
+            toml.write_text(f'insecure-registries = ["{text}"]\n')
+            self.hull("pull", name)
+        toml.write_text('insecure-registries = ["10.214.0.0/16"]\n')
+        self.hull("pull", name, code=1)
+        toml.unlink()
+        daemon.write_text(json.dumps({"insecure-registries": [server.host]}))
+        self.hull("pull", name)
+        # hull's own file has the last word.
+        toml.write_text("insecure-registries = []\n")
+        self.hull("pull", name, code=1)
+
+    def test_insecure_is_not_for_others(self):
+        _, name = self.serve()
+        self.hull("pull", name, code=1, env={"HULL_INSECURE_REGISTRIES": f"{self.address}:1,example.com"})
+
+    def log_in(self, server):
+        config = self.hull.dir / "docker" / "config.json"
+        config.parent.mkdir()
+        pair = base64.b64encode(b"me:secret").decode()
+        config.write_text(json.dumps({"auths": {server.host: {"auth": pair}}}))
+
+    def test_token_over_plain_http_is_refused(self):
+        """A registry that speaks TLS may not send the log-in over an open line."""
+        server, name = self.serve(tls=self.pair)
+        self.certs(server, ca_crt=self.pair[0])
+        tokens, _ = self.serve()
+        self.log_in(server)
+        server.hooks.append(lambda h, m, p: h.error(401, WWW_Authenticate=f'Bearer realm="{tokens.url}/token"') or True)
+        self.assertRegex(self.hull("pull", name, code=1).err, f"log-ins are not sent to {self.address}: it is not encrypted")
+        self.assertEqual(tokens.seen, [])
+
+    def test_log_in_is_not_sent_to_another_host(self):
+        server, name = self.serve(tls=self.pair)
+        self.certs(server, ca_crt=self.pair[0])
+        self.log_in(server)
+        # A name that is this machine, too, but not the registry's.
+        tokens = Server(tls=make_certificate(pathlib.Path(tempfile.mkdtemp(dir=self.dir)), "127.0.0.1"))
+        self.addCleanup(tokens.close)
+        server.hooks.append(lambda h, m, p: h.error(401, WWW_Authenticate=f'Bearer realm="{tokens.url}/token"') or True)
+        self.hull("pull", name, code=1)
+        self.assertFalse([h for _, _, h in tokens.seen if "Authorization" in h])
+
+    # ---- proxies
+
+    def test_proxy_of_plain_http(self):
+        server, name = self.serve()
+        proxy = Proxy()
+        self.addCleanup(proxy.close)
+        insecure = {"HULL_INSECURE_REGISTRIES": server.host}
+        for variable in ("HTTP_PROXY", "http_proxy"):
+            before = len(proxy.seen)
+            self.hull("pull", name, env={**insecure, variable: proxy.url})
+            self.assertGreater(len(proxy.seen), before)
+            self.hull("rmi", name)
+        for exempt in (self.address, "10.0.0.0/8", "*", f"example.com,{server.host}"):
+            with self.subTest(exempt=exempt):
+                proxy.seen.clear()
+                self.hull("pull", name, env={**insecure, "HTTP_PROXY": proxy.url, "NO_PROXY": exempt})
+                self.assertEqual(proxy.seen, [])
+        self.assertIn("try: ", self.hull("pull", name, code=1, env={**insecure, "HTTP_PROXY": "http://127.0.0.1:1"}).err)
+
+    def test_proxy_of_tls(self):
+        server, name = self.serve(tls=self.pair)
+        self.certs(server, ca_crt=self.pair[0])
+        proxy = Proxy()
+        self.addCleanup(proxy.close)
+        self.hull("pull", name, env={"HTTPS_PROXY": proxy.url, "HTTP_PROXY": "http://127.0.0.1:1"})
+        self.assertEqual({line.split()[:2] == ["CONNECT", server.host] for line in proxy.seen}, {True})
+        proxy.seen.clear()
+        self.hull("pull", name, env={"HTTPS_PROXY": proxy.url, "NO_PROXY": self.address})
+        self.assertEqual(proxy.seen, [])
+
+    def test_this_machine_needs_no_proxy(self):
+        server = Server()
+        self.addCleanup(server.close)
+        name = server.add("x", self.image)
+        self.hull("pull", name, env={"HTTP_PROXY": "http://10.255.255.1:1", "HTTPS_PROXY": "http://10.255.255.1:1"})
 
 
 class PowerCut(HullTest):

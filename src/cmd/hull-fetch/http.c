@@ -326,6 +326,22 @@ static struct curl_slist *make_headers(const struct http_request *q)
 	return list;
 }
 
+/* NO_PROXY may name one port of a host, which libcurl does not know; all else
+ * in it is libcurl's to read. */
+static bool is_exempt_by_port(const struct web_address *a)
+{
+	const char *list = getenv("no_proxy") ? getenv("no_proxy") : getenv("NO_PROXY");
+	CLEANUP_STRV struct strv entries = { 0 };
+	CLEANUP_FREE char *name = str_printf(strchr(a->host, ':') ? "[%s]:%u" : "%s:%u", a->host, a->port);
+	strv_split(&entries, list ? list : "", ',');
+	for (size_t i = 0; i < entries.n; i++) {
+		const char *entry = entries.v[i] + strspn(entries.v[i], " \t");
+		if (strncasecmp(entry, name, strlen(name)) == 0 && strspn(entry + strlen(name), " \t") == strlen(entry + strlen(name)))
+			return true;
+	}
+	return false;
+}
+
 static void set_up(CURL *curl, struct exchange *x, struct curl_slist *headers, char *detail)
 {
 	struct web_address a = { 0 };
@@ -349,7 +365,7 @@ static void set_up(CURL *curl, struct exchange *x, struct curl_slist *headers, c
 	curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_time);
 	curl_easy_setopt(curl, CURLOPT_XFERINFODATA, x);
 	/* As Go's programs have it: this machine is never behind the proxy. */
-	if (web_address_parse(x->request->url, &a, NULL) == 0 && host_is_loopback(a.host))
+	if (web_address_parse(x->request->url, &a, NULL) == 0 && (host_is_loopback(a.host) || is_exempt_by_port(&a)))
 		curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
 	web_address_done(&a);
 	set_method(curl, x);

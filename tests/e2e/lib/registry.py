@@ -188,6 +188,59 @@ class Server:
         return [path for _, path, _ in self.seen if text in path]
 
 
+class Proxy:
+    """One of the kind that HTTP_PROXY names: whole addresses, and CONNECT. `seen`
+    are the first lines of the requests."""
+
+    def __init__(self):
+        self.seen = []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(client,), daemon=True).start()
+
+    def serve(self, client):
+        head = b""
+        while b"\r\n\r\n" not in head:
+            data = client.recv(65536)
+            if not data:
+                return
+            head += data
+        line = head.split(b"\r\n", 1)[0].decode()
+        self.seen.append(line)
+        method, target, _ = line.split()
+        host, _, port = target.removeprefix("http://").split("/")[0].rpartition(":")
+        server = socket.create_connection((host, int(port)))
+        if method == "CONNECT":
+            client.sendall(b"HTTP/1.1 200 go on\r\n\r\n")
+        else:
+            # One request a connection, so that each is seen.
+            path = "/" + target.removeprefix("http://").split("/", 1)[1]
+            head = head.replace(target.encode(), path.encode(), 1).replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
+            server.sendall(head)
+        threading.Thread(target=self.copy, args=(client, server), daemon=True).start()
+        self.copy(server, client)
+
+    @staticmethod
+    def copy(source, target):
+        try:
+            while data := source.recv(65536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def close(self):
+        self.listener.close()
+
+
 class DockerRegistry:
     """Debian's docker-registry with a folder of its own."""
 
