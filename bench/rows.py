@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is measured. Each function makes rows of the table; one whose peer is
+missing says so in its place."""
+import json
+import os
+import pathlib
+import shutil
+import statistics
+import subprocess
+import time
+
+from lib import leaks
+from measure import Command, Failed, in_turn, median_ms, progress
+from peers import Dockerd
+
+
+class Row:
+    def __init__(self, what, value, unit, peer="", peer_value=None, target="", met=None, note=""):
+        self.what, self.value, self.unit, self.peer, self.peer_value = what, value, unit, peer, peer_value
+        self.target, self.met, self.note = target, met, note
+
+    @classmethod
+    def ratio(cls, what, ours, peer, theirs, most, unit="ms"):
+        return cls(what, ours, unit, peer, theirs, f"≤ {most:.2g} × {peer}", ours <= most * theirs)
+
+    @classmethod
+    def limit(cls, what, ours, unit, most, note=""):
+        return cls(what, ours, unit, target=f"≤ {most:g} {unit}", met=ours <= most, note=note)
+
+    @classmethod
+    def missing(cls, what, why):
+        return cls(what, None, "", note=str(why).strip().splitlines()[0][:120] if str(why).strip() else "failed")
+
+
+class Bench:
+    def __init__(self, hull, peers, times):
+        self.hull, self.peers, self.times = hull, peers, times
+        self.dockerd = None
+
+    def hull_command(self, *argv, code=0):
+        return Command([self.hull.bin, *argv], self.hull.env, code=code)
+
+    def docker(self):
+        if not self.dockerd:
+            self.dockerd = Dockerd(self.peers)
+            with open(self.hull.dir / "image.tar", "rb") as tar:
+                subprocess.run(["chroot", self.peers.root, "docker", "-H", Dockerd.HOST, "import", "-", "demo"], stdin=tar, check=True,
+                               capture_output=True)
+        return self.dockerd
+
+    def stop(self):
+        if self.dockerd:
+            self.dockerd.stop()
+            self.dockerd = None
+
+    # ---- starting
+
+    def bundle(self):
+        """The same root file system as a folder, and the specification of the
+        runtime itself."""
+        where = self.peers.root / "var/tmp/bench/bundle"
+        shutil.rmtree(where, ignore_errors=True)
+        (where / "rootfs").mkdir(parents=True)
+        subprocess.run(["tar", "-xf", self.hull.dir / "image.tar", "-C", where / "rootfs"], check=True)
+        subprocess.run(["chroot", self.peers.root, "sh", "-c", "cd /var/tmp/bench/bundle && runc spec"], check=True)
+        spec = json.loads((where / "config.json").read_text())
+        spec["process"].update(args=["true"], terminal=False)
+        spec["root"]["readonly"] = False
+        (where / "config.json").write_text(json.dumps(spec))
+        return "/var/tmp/bench/bundle"
+
+    def start_without_network(self):
+        what = "`run --rm --network none IMG true`"
+        commands = {"hull": self.hull_command("run", "--rm", "--network", "none", "demo", "true")}
+        bundle = self.bundle()
+        for runtime in ("crun", "runc"):
+            if self.peers.has(runtime):
+                commands[runtime] = self.peers.command(runtime, "run", "-b", bundle, "bench-" + runtime)
+        took = in_turn(commands, self.times)
+        for runtime, most in (("crun", 0.8), ("runc", None)):
+            if runtime not in took:
+                yield Row.missing(f"{what} against {runtime} run", f"{runtime} is not there")
+            elif most:
+                yield Row.ratio(what, median_ms(took["hull"]), f"{runtime} run", median_ms(took[runtime]), most)
+            else:
+                yield Row(what, median_ms(took["hull"]), "ms", f"{runtime} run", median_ms(took[runtime]))
+
+    def start_with_network(self):
+        what = "`run --rm IMG true`, bridge network"
+        commands = {"hull": self.hull_command("run", "--rm", "demo", "true"),
+                    "docker": self.docker().command("run", "--rm", "demo", "true")}
+        took = in_turn(commands, max(5, self.times // 4))
+        yield Row.ratio(what, median_ms(took["hull"]), "docker run", median_ms(took["docker"]), 1 / 20)
+
+    def exec(self):
+        self.hull("run", "-d", "--name", "target", "demo", "sleep", "1000")
+        docker = self.docker()
+        docker.command("run", "-d", "--name", "target", "demo", "sleep", "1000").run()
+        took = in_turn({"hull": self.hull_command("exec", "target", "true"), "docker": docker.command("exec", "target", "true")},
+                       max(10, self.times // 2))
+        self.hull("rm", "-f", "target")
+        docker.command("rm", "-f", "target").run()
+        yield Row.ratio("`exec` into a running container", median_ms(took["hull"]), "docker exec", median_ms(took["docker"]), 1 / 15)
+
+    # ---- being there
+
+    def memory(self):
+        count = 10
+        for i in range(count):
+            self.hull("run", "-d", "--name", f"m{i}", "demo", "sleep", "1000")
+        time.sleep(1)
+        sizes = []
+        for pid in leaks.processes(self.hull):
+            rollup = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+            sizes.append(int(rollup.split("Pss:")[1].split()[0]))
+        self.hull("rm", "-f", *[f"m{i}" for i in range(count)])
+        yield Row.limit("memory per running container beyond the workload (PSS)", sum(sizes) / count, "KiB", 400,
+                        f"{len(sizes)} processes for {count} containers; nothing else stays")
+
+    def small_commands(self):
+        took = in_turn({"version": self.hull_command("--version"), "complete": self.hull_command("__complete", "run", "--net")},
+                       max(20, self.times))
+        yield Row.limit("`hull --version`", median_ms(took["version"]), "ms", 3)
+        yield Row.limit("completion of a flag", median_ms(took["complete"]), "ms", 10)
+
+    def thousand(self):
+        """Started one after the other, running at once, removed."""
+        count, name = 1000, "t%04d"
+        started = []
+        for i in range(count):
+            started.append(self.hull_command("run", "-d", "--network", "none", "--name", name % i, "demo", "sleep", "3000").run())
+            if i % 250 == 249:
+                progress(f"  {i + 1} running")
+        first, last = statistics.median(started[:100]), statistics.median(started[-100:])
+        took = in_turn({"ps": self.hull_command("ps")}, 10)
+        running = len(self.hull.out("ps", "-q").split())
+        begin = time.perf_counter()
+        removed = []
+        for i in range(0, count, 100):
+            removed.append(self.hull_command("rm", "-f", *[name % k for k in range(i, i + 100)]).run() / 100)
+        whole = time.perf_counter() - begin
+        left = self.hull.wait_until_clean(20)
+        yield Row.limit(f"`hull ps` with {running:,} containers running", median_ms(took["ps"]), "ms", 30)
+        yield Row("`run -d` with 900 to 1,000 running", 1000 * last, "ms", "its first 100", 1000 * first, "linear (≤ 1.5 ×)", last <= 1.5 * first)
+        yield Row(f"`rm -f` of one of {count:,} running", 1000 * whole / count, "ms", note=f"first hundred {1000 * removed[0]:.1f} ms, last {1000 * removed[-1]:.1f} ms")
+        yield Row("left behind by 1,000 containers", len(left), "things", target="0", met=not left, note="; ".join(left)[:100])
+
+    # ---- fetching
+
+    def layers(self):
+        """Four layers of a Debian root file system, 150 to 300 MB."""
+        base = self.hull.dir / "debian"
+        base.mkdir()
+        paths = ["usr/bin", "usr/lib/x86_64-linux-gnu", "usr/share", "usr/sbin"]
+        layers = []
+        for i, path in enumerate(paths):
+            tar = base / f"{i}.tar"
+            subprocess.run(["tar", "-C", self.peers.root, "--exclude=usr/share/doc", "-cf", tar, path], check=True)
+            layers.append(tar)
+        return layers
+
+    def push(self, registry, name, layers, kind):
+        """An OCI image made by hand, so that the layers are those, and as compressed."""
+        import hashlib
+        import urllib.request
+        def put(data, media):
+            digest = "sha256:" + hashlib.sha256(data).hexdigest()
+            request = urllib.request.Request(f"http://{registry}/v2/{name}/blobs/uploads/", method="POST", data=b"")
+            with urllib.request.urlopen(request) as answer:
+                where = answer.headers["Location"]
+            where += ("&" if "?" in where else "?") + "digest=" + digest
+            put_it = urllib.request.Request(where, method="PUT", data=data, headers={"Content-Type": "application/octet-stream"})
+            urllib.request.urlopen(put_it).close()
+            return {"mediaType": media, "digest": digest, "size": len(data)}
+        diffids, descriptors, size = [], [], 0
+        for tar in layers:
+            diffids.append("sha256:" + subprocess.run(["sha256sum", tar], capture_output=True, text=True, check=True).stdout.split()[0])
+            tool = ["gzip", "-6", "-c"] if kind == "gzip" else ["zstd", "-3", "-q", "-c"]
+            data = subprocess.run([*tool, tar], capture_output=True, check=True).stdout
+            size += tar.stat().st_size
+            descriptors.append(put(data, f"application/vnd.oci.image.layer.v1.tar+{kind}"))
+        config = json.dumps({"architecture": "amd64", "os": "linux", "config": {"Cmd": ["true"]}, "rootfs": {"type": "layers", "diff_ids": diffids}})
+        manifest = json.dumps({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+                               "config": put(config.encode(), "application/vnd.oci.image.config.v1+json"), "layers": descriptors}).encode()
+        request = urllib.request.Request(f"http://{registry}/v2/{name}/manifests/latest", method="PUT", data=manifest,
+                                         headers={"Content-Type": "application/vnd.oci.image.manifest.v1+json"})
+        urllib.request.urlopen(request).close()
+        return [d["digest"] for d in descriptors], size
+
+    def floor(self, registry, name, digests, kind):
+        """Download, checksum, decompress, checksum, one sequential write: two layers
+        at a time, by curl, sha256sum and the decompressor."""
+        tool = "gzip -dc" if kind == "gzip" else "zstd -dcq"
+        script = self.hull.dir / "floor.sh"
+        script.write_text("".join(
+            f"(curl -s http://{registry}/v2/{name}/blobs/{d} | tee >(sha256sum >/dev/null) | {tool} | tee >(sha256sum >/dev/null) "
+            f"> {self.hull.dir}/floor-{i}) &\n" + ("wait\n" if i % 2 else "") for i, d in enumerate(digests)) + "wait\n")
+        return Command(["bash", script])
+
+    def pull(self):
+        if not self.peers.has("docker-registry"):
+            yield Row.missing("pull", "docker-registry is not there")
+            return
+        registry = "127.0.0.1:5055"
+        (self.peers.root / "tmp/registry.yml").write_text("version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: /var/tmp/bench/registry\n"
+                                                          f"http:\n  addr: {registry}\nlog:\n  level: error\n")
+        server = subprocess.Popen(["chroot", self.peers.root, "docker-registry", "serve", "/tmp/registry.yml"], stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.DEVNULL)
+        containerd = None
+        try:
+            time.sleep(1)
+            layers = self.layers()
+            for kind in ("gzip", "zstd"):
+                progress(f"  {kind}: compressing and pushing")
+                digests, size = self.push(registry, kind, layers, kind)
+                image = f"{registry}/{kind}:latest"
+                hull = self.hull_command("run", "--rm", "--pull", "always", "--network", "none", image, "true")
+                floor = self.floor(registry, kind, digests, kind)
+                docker = self.docker()
+                timed = {"hull": [], "floor": [], "docker": []}
+                for _ in range(3):
+                    timed["hull"].append(hull.run())
+                    self.hull("rmi", "-f", image)
+                    timed["floor"].append(floor.run())
+                    timed["docker"].append(docker.command("run", "--rm", "--network", "none", image, "true").run())
+                    docker.command("rmi", "-f", image).run()
+                what = f"pull and run, 4 layers, {size >> 20} MB, {kind}"
+                ours = statistics.median(timed["hull"])
+                yield Row.ratio(what, ours, "docker, its default store", statistics.median(timed["docker"]), 0.1, "s")
+                yield Row.ratio(what, ours, "curl, sha256sum and the decompressor alone", statistics.median(timed["floor"]), 1.3, "s")
+            self.stop()
+            self.dockerd = Dockerd(self.peers, snapshotter=True)
+            for kind in ("gzip", "zstd"):
+                image = f"{registry}/{kind}:latest"
+                hull = self.hull_command("run", "--rm", "--pull", "always", "--network", "none", image, "true")
+                timed = {"hull": [], "docker": []}
+                for _ in range(3):
+                    timed["hull"].append(hull.run())
+                    self.hull("rmi", "-f", image)
+                    timed["docker"].append(self.dockerd.command("run", "--rm", "--network", "none", image, "true").run())
+                    self.dockerd.command("rmi", "-f", image).run()
+                yield Row.ratio(f"pull and run, 4 layers, {kind}", statistics.median(timed["hull"]), "docker, its containerd store",
+                                statistics.median(timed["docker"]), 0.25, "s")
+        finally:
+            server.kill()
+            server.wait()
+            shutil.rmtree(self.peers.root / "var/tmp/bench/registry", ignore_errors=True)
+
+
+ALL = {"start": Bench.start_without_network, "bridge": Bench.start_with_network, "exec": Bench.exec, "memory": Bench.memory,
+       "small": Bench.small_commands, "pull": Bench.pull, "thousand": Bench.thousand}
+
+
+def measure(bench, names):
+    for name in names:
+        progress(f"{name} ...")
+        try:
+            for row in ALL[name](bench):
+                yield row
+        except (Failed, subprocess.CalledProcessError, AssertionError, OSError) as error:
+            progress(f"{name}: {error}")
+            yield Row.missing(name, error)
