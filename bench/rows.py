@@ -151,11 +151,14 @@ class Bench:
         """Four layers of a Debian root file system, 150 to 300 MB."""
         base = self.hull.dir / "debian"
         base.mkdir()
-        paths = ["usr/bin", "usr/lib/x86_64-linux-gnu", "usr/share", "usr/sbin"]
+        paths = [["bin", "sbin", "lib", "lib64", "etc", "usr/bin", "usr/lib64"], ["usr/lib/x86_64-linux-gnu"], ["usr/share"], ["usr/sbin"]]
+        # A plain Debian: without the peers' own programs.
+        peers = ["docker*", "podman*", "containerd*", "ctr", "skopeo", "runc", "netavark", "aardvark-dns"]
+        skip = ["--exclude=usr/share/doc"] + [f"--exclude={d}/{p}" for p in peers for d in ("usr/bin", "usr/sbin", "usr/lib/podman")]
         layers = []
         for i, path in enumerate(paths):
             tar = base / f"{i}.tar"
-            subprocess.run(["tar", "-C", self.peers.root, "--exclude=usr/share/doc", "-cf", tar, path], check=True)
+            subprocess.run(["tar", "-C", self.peers.root, *skip, "-cf", tar, *path], check=True)
             layers.append(tar)
         return layers
 
