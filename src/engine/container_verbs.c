@@ -141,6 +141,17 @@ int containers_restart(struct engine *engine, const char *name, uint32_t timeout
 	return r < 0 ? r : simple_event(engine, c, "restart", NULL, err);
 }
 
+/* As Docker does after SIGKILL: what comes next finds it stopped. */
+static void await_killed(struct engine *engine, const struct container *c, int sock)
+{
+	struct err ignored = ERR_INIT;
+	struct mon_msg msg;
+	if (mon_send(sock, MON_WAIT, 0, 0, NULL, 0, NULL, 0) == 0 && await_reply(sock, MON_EXIT, &msg, &ignored) == 0)
+		await_hangup(sock);
+	if (containers_finish(engine, c->id, &ignored) < 0)
+		return; /* recovery does it, or it is gone */
+}
+
 int containers_kill(struct engine *engine, const char *name, int signo, struct err *err)
 {
 	CLEANUP_CONTAINER struct container *c = NULL;
@@ -150,9 +161,14 @@ int containers_kill(struct engine *engine, const char *name, int signo, struct e
 		return r;
 	if (!container_is_running(c))
 		return err_set(err, ERR_CONFLICT, 0, "cannot kill container: %s: container %s is not running", name, c->id);
-	r = request(engine, c, MON_SIGNAL, (uint32_t)signo, MON_SIGNAL_BY_USER, NULL, err);
+	CLEANUP_FD int sock = -1;
+	r = request(engine, c, MON_SIGNAL, (uint32_t)signo, MON_SIGNAL_BY_USER, &sock, err);
 	snprintf(extra, sizeof(extra), "signal=%d", signo);
-	return r < 0 ? r : simple_event(engine, c, "kill", extra, err);
+	if (r == 0)
+		r = simple_event(engine, c, "kill", extra, err);
+	if (r >= 0 && signo == SIGKILL)
+		await_killed(engine, c, sock);
+	return r;
 }
 
 int containers_pause(struct engine *engine, const char *name, struct err *err)
