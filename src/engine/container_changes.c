@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -167,9 +168,15 @@ static int commit_config(const struct container_files *f, const struct strv *cha
 		replace_list(&config->entrypoint, &c->entrypoint);
 	if (c->has_cmd || c->has_entrypoint)
 		replace_list(&config->cmd, &c->cmd);
-	for (size_t i = 0; changes && i < changes->n; i++)
+	bool has_command = false;
+	for (size_t i = 0; changes && i < changes->n; i++) {
+		/* Docker: the command belonged to the entry point that goes. */
+		has_command = has_command || strncasecmp(changes->v[i], "CMD", 3) == 0;
+		if (!has_command && strncasecmp(changes->v[i], "ENTRYPOINT", 10) == 0)
+			strv_free(&config->cmd);
 		if ((r = image_change_apply(config, changes->v[i], err)) < 0)
 			return r;
+	}
 	*ret = TAKE_PTR(config);
 	return 0;
 }
