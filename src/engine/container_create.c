@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "config_check.h"
 #include "containers.h"
 #include "events.h"
 #include "fault.h"
@@ -94,6 +95,8 @@ static int check_config(const struct container_config *config, enum isolation_le
 	int r = isolation_level_parse(level ? level : "", ret_level, err);
 	if (r == 0)
 		r = isolation_get(*ret_level, &back_end, err);
+	if (r == 0)
+		r = config_check_supported(config, err);
 	if (r < 0)
 		return r;
 	struct spec_resources limits = { 0 };

@@ -120,6 +120,17 @@ int containers_inspect(struct engine *engine, struct container *c, bool size, st
 	jw_kv_i64(w, "RestartCount", c->restart_count);
 	jw_kv_str(w, "Driver", "erofs");
 	jw_kv_str(w, "Platform", "linux");
+	jw_kv_str(w, "MountLabel", "");
+	jw_kv_str(w, "ProcessLabel", "");
+	jw_kv_str(w, "AppArmorProfile", "");
+	jw_key(w, "ExecIDs");
+	jw_null(w);
+	jw_key(w, "GraphDriver");
+	jw_object(w);
+	jw_kv_str(w, "Name", "erofs");
+	jw_key(w, "Data");
+	jw_null(w);
+	jw_object_end(w);
 	jw_kv_str(w, "Isolation", isolation_level_name(c->level));
 	struct container_size bytes;
 	if (size && (r = container_size_read(engine, c, &bytes, err)) < 0)

@@ -89,6 +89,15 @@ static int matches(const struct container *c, const struct container_filter *f, 
 	return 1;
 }
 
+static bool is_status(const char *word)
+{
+	static const char *const words[] = { "created", "running", "paused", "restarting", "removing", "exited", "dead", NULL };
+	for (size_t i = 0; words[i]; i++)
+		if (str_eq(words[i], word))
+			return true;
+	return false;
+}
+
 static int check_filter(const struct container_filter *f, bool *ret_all, struct err *err)
 {
 	for (size_t i = 0; i < f->pairs.n; i++) {
@@ -99,6 +108,8 @@ static int check_filter(const struct container_filter *f, bool *ret_all, struct 
 			is_known |= str_eq(key, filter_keys[k]);
 		if (!eq || !is_known)
 			return err_set(err, ERR_INVALID, 0, "invalid filter '%s'", key);
+		if (str_eq(key, "status") && !is_status(eq + 1))
+			return err_set(err, ERR_INVALID, 0, "invalid filter '%s'", f->pairs.v[i]);
 		*ret_all |= str_eq(key, "status") || str_eq(key, "exited");
 	}
 	return 0;

@@ -58,6 +58,28 @@ class Cli(HullTest):
         # What is refused is not suggested either.
         self.assertNotIn("checkpoint", self.fails("start", "--chekpoint", "x", "y", code=125).partition("Usage")[0].replace("--chekpoint", ""))
 
+    def test_nothing_is_taken_without_effect(self):
+        run = ("run", "--rm")
+        for flags, text in ((("--security-opt", "foo=bar"), 'invalid --security-opt 2: "foo=bar"'),
+                            (("--security-opt", "apparmor=mine"), "AppArmor profile mine is not applied"),
+                            (("--security-opt", "no-new-privileges:maybe"), "invalid --security-opt 2"),
+                            (("--storage-opt", "size=5G"), "--storage-opt is not supported\n  why: "),
+                            (("--cgroup-parent", "x"), "--cgroup-parent is not supported\n  why: "),
+                            (("--link", "x"), "--link is not supported\n  why: "),
+                            (("--ip", "1.2.3.4"), "user specified IP address is supported on user defined networks only"),
+                            (("--network-alias", "x"), "network-scoped alias is supported only"),
+                            (("--network", "bridge", "--network", "none"), "more than one --network is not supported")):
+            self.assertIn(text, self.fails(*run, *flags, "demo", "true", code=125))
+        self.hull(*run, "--network", "none", "--security-opt", "apparmor=unconfined", "--security-opt", "label=disable", "demo", "true")
+        self.assertIn("invalid filter 'status=foo'", self.fails("ps", "-f", "status=foo"))
+        self.assertIn('"foo" is not a valid value for --type', self.fails("inspect", "--type", "foo", "x"))
+        self.assertIn('map has no entry for key "Nope"', self.fails("image", "inspect", "-f", "{{.Nope}}", "demo"))
+        self.hull("create", "--name", "one", "demo")
+        self.assertIn('map has no entry for key "Nope"', self.fails("ps", "-a", "--format", "{{.Nope}}"))
+        self.hull("rm", "one")
+        done = self.hull("save", "demo", "nosuch", code=1)
+        self.assertEqual(done.stdout, b"")
+
     def test_the_platform_of_an_image(self):
         mine = self.hull.out("image", "inspect", "-f", "{{.Os}}/{{.Architecture}}", "demo")
         for verb in (("history",), ("image", "inspect"), ("save", "-o", self.hull.dir / "p.tar")):

@@ -384,6 +384,14 @@ static struct json *variable(struct run *run, const char *name, size_t len)
 	return NULL;
 }
 
+static int no_field(struct run *run, const char *key)
+{
+	err_set(run->err, ERR_INVALID, 0, "template parsing error: template: :1:2: executing \"\" at <.%s>: map has no entry for key \"%s\"",
+		key, key);
+	err_hint(run->err, "--format json   shows all fields");
+	return -EINVAL;
+}
+
 /* One operand; 1 means "none here" (end, '|', ')'). */
 static int operand(struct run *run, struct scan *sc, struct json **ret)
 {
@@ -410,8 +418,13 @@ static int operand(struct run *run, struct scan *sc, struct json **ret)
 		return 0;
 	}
 	if (*sc->s == '.') {
+		size_t len = name_len(sc->s + 1);
+		CLEANUP_FREE char *key = str_ndup(sc->s + 1, len);
 		*ret = (struct json *)sc->dot;
-		if (name_len(sc->s + 1))
+		/* Of the whole object every field is known: a typing mistake. */
+		if (len && *ret == run->root && json_kind(*ret) == JT_OBJECT && !json_get(*ret, key))
+			return no_field(run, key);
+		if (len)
 			*ret = fields(sc, *ret);
 		else
 			sc->s++;

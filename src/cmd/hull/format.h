@@ -6,7 +6,7 @@
  * trim marks, if/else if/else, with, range/else, and the functions json, join,
  * split, lower, upper, title, len, index, slice, print, println, printf, eq, ne,
  * lt, le, gt, ge, and, or, not, truncate, pad, quote, table. What is missing
- * prints as "<no value>". Output and nesting are bounded. */
+ * prints as "<no value>"; a field that the object itself has not is an error. Output and nesting are bounded. */
 #pragma once
 
 #include <stdio.h>

@@ -220,6 +220,11 @@ static int run_inspect(struct cli *cli, const void *opts, int argc, char **argv)
 	struct json_writer w;
 	int code = 0;
 
+	if (!str_is_empty(o->type) && !str_eq(o->type, "container") && !str_eq(o->type, "image") && !str_eq(o->type, "volume")) {
+		err_set(&err, ERR_INVALID, 0, "\"%s\" is not a valid value for --type", o->type);
+		err_hint(&err, "--type container, image or volume");
+		return cli_fail(cli, &err);
+	}
 	if (engine_open(&engine, &err) < 0)
 		return cli_fail(cli, &err);
 	json_writer_init(&w, &all, 4);

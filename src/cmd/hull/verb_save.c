@@ -41,8 +41,13 @@ static int run(struct cli *cli, const void *opts, int argc, char **argv)
 	struct err err = ERR_INIT;
 	const char *const *names = (const char *const *)argv;
 	int r = store_open(NULL, &store, &err);
-	for (int i = 0; i < argc && r == 0; i++)
-		r = image_cli_check_platform(store, argv[i], o->platform, &err);
+	/* Before anything is written. */
+	for (int i = 0; i < argc && r == 0; i++) {
+		char id[72];
+		r = image_resolve_id(store, argv[i], id, &err);
+		if (r == 0)
+			r = image_cli_check_platform(store, argv[i], o->platform, &err);
+	}
 	if (r >= 0 && !o->output && isatty(STDOUT_FILENO)) {
 		r = err_set(&err, ERR_INVALID, 0,
 			    "cowardly refusing to save to a terminal. Use the -o flag or redirect");

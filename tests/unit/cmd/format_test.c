@@ -30,7 +30,7 @@ static const struct {
 	{ "{{.Name | upper | printf \"%s!\"}}", "/WEB!" },
 	{ "{{len .Mounts}}", "2" },
 	{ "{{slice .Id 0 4}}", "0123" },
-	{ "{{.Nope}}", "<no value>" },
+	{ "{{.State.Nope}}", "<no value>" },
 	{ "a {{- /* x */ -}} b", "ab" },
 	{ "{{.Name}}\\t{{.Id}}", "/web\t0123456789abcdef" },
 	{ "{{println .Name}}", "/web\n" },
