@@ -57,8 +57,7 @@ int image_inspect_write(struct store *store, const struct image *image, struct j
 	jw_key(w, "Config");
 	image_config_write_run(c, w);
 	jw_kv_str(w, "Architecture", c->architecture ? c->architecture : "");
-	if (c->variant)
-		jw_kv_str(w, "Variant", c->variant);
+	jw_kv_str(w, "Variant", c->variant ? c->variant : "");
 	jw_kv_str(w, "Os", c->os ? c->os : "");
 	jw_kv_i64(w, "Size", size);
 	write_layers(store, c, w);
