@@ -131,13 +131,15 @@ static int insert_row(struct engine *engine, struct container *c, bool start, st
 	c->owner_ticks = state_process_ticks(c->owner_pid);
 	c->row_status = start ? ROW_STARTED : ROW_CREATED;
 	c->is_new = start;
-	return db_run(engine->db, err,
+	int r = db_run(engine->db, err,
 		      "INSERT INTO containers(id, name, image, image_name, config, command, labels, level, status,"
-		      " created_ns, slot, auto_remove, owner_pid, owner_ticks, is_new) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
-		      " CASE WHEN ? < 0 THEN NULL ELSE ? END, ?, ?, ?, ?)",
-		      "sssssssiiiiiiiii", c->id, c->name, c->image_id, c->image_name, c->config_text, c->command, labels,
+		      " created_ns, slot, auto_remove, owner_pid, owner_ticks, is_new) SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
+		      " CASE WHEN ? < 0 THEN NULL ELSE ? END, ?, ?, ?, ? WHERE EXISTS(SELECT 1 FROM images WHERE id = ?)",
+		      "sssssssiiiiiiiiis", c->id, c->name, c->image_id, c->image_name, c->config_text, c->command, labels,
 		      (int64_t)c->level, (int64_t)c->row_status, c->created_ns, c->userns_slot, c->userns_slot,
-		      (int64_t)c->auto_remove, (int64_t)c->owner_pid, (int64_t)c->owner_ticks, (int64_t)start);
+		      (int64_t)c->auto_remove, (int64_t)c->owner_pid, (int64_t)c->owner_ticks, (int64_t)start, c->image_id);
+	/* Removed by another hull since it was looked up. */
+	return r == 0 ? err_set(err, ERR_NOT_FOUND, -ENOENT, "No such image: %s", c->image_name) : r;
 }
 
 /* What the image says and the user did not, so that inspect shows what runs. */

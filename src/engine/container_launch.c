@@ -236,8 +236,9 @@ static int prepare(struct launch *l, struct err *err)
 {
 	struct container *c = l->c;
 	int r = image_load(l->engine->store, c->image_id, &l->image, err);
-	if (r == 0)
-		r = layers_ensure_mounted(l->engine->store, &l->image->config->diffids, &l->layers, err);
+	if (r < 0)
+		return r;
+	r = layers_ensure_mounted(l->engine->store, &l->image->config->diffids, &l->layers, err);
 	if (r >= 0)
 		r = FAULT("start.mounted");
 	if (r == 0)

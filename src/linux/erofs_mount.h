@@ -17,5 +17,7 @@ int mount_is_root(const char *path) MUST_CHECK;
 /* Detach what is mounted at @target (lazily: users keep it until they are gone)
  * and remove the empty directory. Nothing there is success. */
 int mount_detach_dir(const char *target) MUST_CHECK;
-/* Does the running kernel know EROFS? */
+/* Does the running kernel know EROFS?
+ * HULL_TEST_EROFS is internal, for tests: "absent" makes a kernel without EROFS of
+ * this one, "loop" one that mounts it from block devices only. */
 bool erofs_is_supported(void);

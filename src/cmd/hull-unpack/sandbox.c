@@ -138,7 +138,7 @@ int sandbox_enter(bool is_dir, int dir_fd, struct err *err)
 	/* A sanitizer's report needs files, sockets and ptrace. */
 	if (r >= 0 && !IS_SANITIZED && setrlimit(RLIMIT_NOFILE, &files) < 0)
 		r = -errno;
-	if (r >= 0 && is_dir)
+	if (r >= 0 && is_dir && !IS_SANITIZED)
 		limit_paths(dir_fd);
 	if (r >= 0)
 		r = limit_capabilities(is_dir);
