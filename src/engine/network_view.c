@@ -49,13 +49,24 @@ static bool exposes_ports(const struct container *c)
 	return !c->config_text || strstr(c->config_text, "\"ExposedPorts\":{\"");
 }
 
+static bool publishes_ports(struct engine *engine, const struct container *c)
+{
+	static const char any[] = "SELECT 1 FROM ports WHERE container = ? LIMIT 1";
+	int64_t one;
+	struct err ignored = ERR_INIT;
+	db_prepare_ahead(engine->db, any);
+	return db_query_i64(engine->db, &one, &ignored, any, "s", c->id) != 0;
+}
+
 char *network_ports_text(struct engine *engine, struct container *c)
 {
 	CLEANUP_STRV struct strv parts = { 0 };
 	CLEANUP_FREE struct published_port *ports = NULL;
 	size_t n = 0;
 	struct err ignored = ERR_INIT;
-	if (!container_is_running(c) || network_ports(engine, c->id, &ports, &n, &ignored) < 0)
+	if (!container_is_running(c))
+		return str_dup("");
+	if (publishes_ports(engine, c) && network_ports(engine, c->id, &ports, &n, &ignored) < 0)
 		return str_dup("");
 	for (size_t i = 0; i < n; i++)
 		strv_printf(&parts, "%s:%u->%u/%s", ports[i].host_ip, ports[i].host_port, ports[i].container_port, ports[i].protocol);

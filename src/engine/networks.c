@@ -309,7 +309,11 @@ static int release_interfaces(struct engine *engine, const char *id, struct err 
 
 int networks_release(struct engine *engine, const char *id, struct err *err)
 {
-	int r = release_ports(engine, id, err);
+	int64_t one;
+	int r = db_query_i64(engine->db, &one, err, NETWORKS_HAS_ANY, "ss", id, id);
+	if (r <= 0)
+		return r;
+	r = release_ports(engine, id, err);
 	if (r >= 0)
 		r = FAULT("network.unpublished");
 	return r < 0 ? r : release_interfaces(engine, id, err);

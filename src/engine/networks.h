@@ -3,6 +3,10 @@
  * and ports a container holds, and their release. */
 #pragma once
 
+/* Of container ?, twice; for db_prepare_ahead(). */
+#define NETWORKS_HAS_ANY \
+	"SELECT 1 FROM endpoints WHERE container = ? UNION ALL SELECT 1 FROM ports WHERE container = ? LIMIT 1"
+
 #include "image_config.h"
 #include "runtime_spec.h"
 #include "state.h"

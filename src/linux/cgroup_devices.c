@@ -9,6 +9,7 @@
 #include "cgroup_devices.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -194,9 +195,29 @@ static bool same_device(const struct cgroup_device_rule *a, const struct cgroup_
 	return a->type == b->type && a->major == b->major && a->minor == b->minor;
 }
 
-static int write_v1(int dir, const struct cgroup_device_rule *r, struct err *err)
+/* The two files, opened once; a write is a rule. */
+struct v1_list {
+	int dir, fd[2];
+};
+
+static void v1_list_done(struct v1_list *l)
 {
-	const char *file = r->allow ? "devices.allow" : "devices.deny";
+	cleanup_fd(&l->fd[0]);
+	cleanup_fd(&l->fd[1]);
+}
+
+static int v1_list_write(struct v1_list *l, bool allow, const char *text, struct err *err)
+{
+	static const char *const files[] = { "devices.deny", "devices.allow" };
+
+	if (l->fd[allow] < 0)
+		l->fd[allow] = openat(l->dir, files[allow], O_WRONLY | O_CLOEXEC | O_NOCTTY);
+	int r = l->fd[allow] < 0 ? -errno : fd_write_all(l->fd[allow], text, strlen(text));
+	return r < 0 ? err_set(err, ERR_SYSTEM, r, "write \"%s\" to %s", text, files[allow]) : 0;
+}
+
+static int write_v1(struct v1_list *l, const struct cgroup_device_rule *r, struct err *err)
+{
 	char major[24] = "*", minor[24] = "*", text[72];
 
 	if (r->major >= 0)
@@ -204,8 +225,7 @@ static int write_v1(int dir, const struct cgroup_device_rule *r, struct err *err
 	if (r->minor >= 0)
 		snprintf(minor, sizeof(minor), "%lld", (long long)r->minor);
 	snprintf(text, sizeof(text), "%c %s:%s %s", r->type, major, minor, r->access);
-	int e = fd_write_value_at(dir, file, text);
-	return e < 0 ? err_set(err, ERR_SYSTEM, e, "write \"%s\" to %s", text, file) : 0;
+	return v1_list_write(l, r->allow, text, err);
 }
 
 /* The v1 list is a default plus exceptions of the other sign; an exception is
@@ -231,23 +251,22 @@ static int apply_v1(int dir, const struct cgroup_device_rule *rules, size_t n, s
 				err_hint(err, "name the devices one by one, without a wildcard");
 				return r;
 			}
-	int r = fd_write_value_at(dir, base_allows ? "devices.allow" : "devices.deny", "a");
-	if (r < 0)
-		return err_set(err, ERR_SYSTEM, r, "set the default of the device list");
+	CLEANUP(v1_list_done) struct v1_list list = { dir, { -1, -1 } };
+	int r = v1_list_write(&list, base_allows, "a", err);
 	for (size_t i = first; r == 0 && i < n; i++) {
 		if (is_everything(&rules[i]) && i == first)
 			continue;
 		if (!is_everything(&rules[i])) {
-			r = write_v1(dir, &rules[i], err);
+			r = write_v1(&list, &rules[i], err);
 			continue;
 		}
 		/* 'a' with a number or with fewer accesses: v1 knows only all. */
 		struct cgroup_device_rule one = rules[i];
 		one.type = 'c';
-		r = write_v1(dir, &one, err);
+		r = write_v1(&list, &one, err);
 		one.type = 'b';
 		if (r == 0)
-			r = write_v1(dir, &one, err);
+			r = write_v1(&list, &one, err);
 	}
 	return r;
 }

@@ -18,8 +18,17 @@
 #define IDLE_PAGES 32
 #define CLOSE_PAGES 256
 
+/* Statements that have been used, for the next time or made ahead of it. */
+#define CACHE_MAX 24
+
+struct cached {
+	sqlite3_stmt *stmt;
+	bool in_use;
+};
+
 struct db {
 	sqlite3 *handle;
+	struct cached cache[CACHE_MAX];
 	unsigned tx_depth;
 	/* A nested transaction was rolled back: the outer one must not commit. */
 	bool is_doomed;
@@ -182,6 +191,8 @@ void db_close(struct db *db)
 		return;
 	if (db->handle)
 		fold_log(db, CLOSE_PAGES);
+	for (size_t i = 0; i < CACHE_MAX; i++)
+		sqlite3_finalize(db->cache[i].stmt);
 	sqlite3_close_v2(db->handle);
 	free(db);
 }
@@ -192,11 +203,53 @@ int db_exec(struct db *db, const char *sql, struct err *err)
 	return code == SQLITE_OK ? 0 : fail(db->handle, code, "state database", err);
 }
 
-static int prepare(struct db *db, const char *sql, const char *types, va_list ap, sqlite3_stmt **ret,
+static sqlite3_stmt *take_cached(struct db *db, const char *sql)
+{
+	for (size_t i = 0; i < CACHE_MAX; i++) {
+		struct cached *c = &db->cache[i];
+		if (!c->stmt || c->in_use || !str_eq(sqlite3_sql(c->stmt), sql))
+			continue;
+		c->in_use = true;
+		return c->stmt;
+	}
+	return NULL;
+}
+
+/* Into the cache if it is of it, else the end of it. */
+static void give_back(struct db *db, sqlite3_stmt *stmt)
+{
+	for (size_t i = 0; stmt && i < CACHE_MAX; i++) {
+		if (db->cache[i].stmt != stmt)
+			continue;
+		sqlite3_reset(stmt);
+		sqlite3_clear_bindings(stmt);
+		db->cache[i].in_use = false;
+		return;
+	}
+	sqlite3_finalize(stmt);
+}
+
+void db_prepare_ahead(struct db *db, const char *sql)
+{
+	for (size_t i = 0; i < CACHE_MAX; i++) {
+		struct cached *c = &db->cache[i];
+		if (c->stmt && str_eq(sqlite3_sql(c->stmt), sql))
+			return;
+		if (c->stmt)
+			continue;
+		/* What is wrong with it is told when it is used. */
+		if (sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, &c->stmt, NULL) != SQLITE_OK)
+			c->stmt = NULL;
+		return;
+	}
+}
+
+/* @cached: it goes back with give_back(). */
+static int prepare(struct db *db, bool cached, const char *sql, const char *types, va_list ap, sqlite3_stmt **ret,
 		   struct err *err)
 {
-	sqlite3_stmt *stmt = NULL;
-	int code = sqlite3_prepare_v2(db->handle, sql, -1, &stmt, NULL);
+	sqlite3_stmt *stmt = cached ? take_cached(db, sql) : NULL;
+	int code = stmt ? SQLITE_OK : sqlite3_prepare_v2(db->handle, sql, -1, &stmt, NULL);
 	for (int i = 1; code == SQLITE_OK && types[i - 1]; i++) {
 		switch (types[i - 1]) {
 		case 's':
@@ -220,7 +273,7 @@ static int prepare(struct db *db, const char *sql, const char *types, va_list ap
 	}
 	if (code != SQLITE_OK) {
 		int r = fail(db->handle, code, "state database", err);
-		sqlite3_finalize(stmt);
+		give_back(db, stmt);
 		return r;
 	}
 	assert(sqlite3_bind_parameter_count(stmt) == (int)strlen(types));
@@ -248,14 +301,14 @@ int db_run(struct db *db, struct err *err, const char *sql, const char *types, .
 	sqlite3_stmt *stmt = NULL;
 	va_list ap;
 	va_start(ap, types);
-	int r = prepare(db, sql, types, ap, &stmt, err);
+	int r = prepare(db, true, sql, types, ap, &stmt, err);
 	va_end(ap);
 	if (r < 0)
 		return r;
 	do
 		r = db_next((struct db_stmt *)stmt, err);
 	while (r > 0);
-	sqlite3_finalize(stmt);
+	give_back(db, stmt);
 	return r < 0 ? r : sqlite3_changes(db->handle);
 }
 
@@ -264,7 +317,7 @@ int db_query(struct db *db, struct db_stmt **ret, struct err *err, const char *s
 	sqlite3_stmt *stmt = NULL;
 	va_list ap;
 	va_start(ap, types);
-	int r = prepare(db, sql, types, ap, &stmt, err);
+	int r = prepare(db, false, sql, types, ap, &stmt, err);
 	va_end(ap);
 	if (r == 0)
 		*ret = (struct db_stmt *)stmt;
@@ -299,14 +352,14 @@ int db_query_i64(struct db *db, int64_t *ret, struct err *err, const char *sql, 
 	sqlite3_stmt *stmt = NULL;
 	va_list ap;
 	va_start(ap, types);
-	int r = prepare(db, sql, types, ap, &stmt, err);
+	int r = prepare(db, true, sql, types, ap, &stmt, err);
 	va_end(ap);
 	if (r < 0)
 		return r;
 	r = db_next((struct db_stmt *)stmt, err);
 	if (r > 0)
 		*ret = sqlite3_column_int64(stmt, 0);
-	sqlite3_finalize(stmt);
+	give_back(db, stmt);
 	return r;
 }
 
@@ -315,14 +368,14 @@ int db_query_text(struct db *db, char **ret, struct err *err, const char *sql, c
 	sqlite3_stmt *stmt = NULL;
 	va_list ap;
 	va_start(ap, types);
-	int r = prepare(db, sql, types, ap, &stmt, err);
+	int r = prepare(db, true, sql, types, ap, &stmt, err);
 	va_end(ap);
 	if (r < 0)
 		return r;
 	r = db_next((struct db_stmt *)stmt, err);
 	if (r > 0)
 		*ret = str_dup(db_text((struct db_stmt *)stmt, 0));
-	sqlite3_finalize(stmt);
+	give_back(db, stmt);
 	return r;
 }
 

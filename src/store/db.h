@@ -32,6 +32,9 @@ int db_open(const char *path, const struct db_schema *more, struct db **ret, str
 /* The caller is about to wait for something else: upkeep that waits for the disk
  * is done now, if there is any. */
 void db_idle(struct db *db);
+/* Prepare @sql, as db_run() and db_query_i64/text() will be given it, while there
+ * is time; used once or more, any time later. */
+void db_prepare_ahead(struct db *db, const char *sql);
 void db_close(struct db *db); /* NULL is fine */
 static inline void cleanup_db(struct db **db)
 {

@@ -164,7 +164,8 @@ static int exec_command(const struct spec_process *p, struct err *err)
 	strv_split(&dirs, find_path(p), ':');
 	for (size_t i = 0; i < dirs.n; i++) {
 		CLEANUP_FREE char *path = str_printf("%s/%s", *dirs.v[i] ? dirs.v[i] : ".", name);
-		int e = try_exec(path, p);
+		/* Cheaper than an execve() that fails. */
+		int e = access(path, F_OK) < 0 ? errno : try_exec(path, p);
 		if (e != ENOENT && e != ENOTDIR && e != EISDIR)
 			worst = e;
 	}
