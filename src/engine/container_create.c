@@ -10,6 +10,7 @@
 #include "fault.h"
 #include "image_store.h"
 #include "log_options.h"
+#include "networks.h"
 #include "random.h"
 #include "spec_builder.h"
 #include "volume_mounts.h"
@@ -221,6 +222,8 @@ int containers_create(struct engine *engine, const struct container_config *conf
 		r = choose_slot(engine, &c->userns_slot, err);
 	if (r >= 0)
 		r = insert_row(engine, c, start, err);
+	if (r >= 0)
+		r = networks_join(engine, c, err);
 	if (r >= 0 && has_volumes)
 		r = volumes_plan(engine, c, image->config, VOLUMES_RECORD, &volumes, err);
 	if (r >= 0)

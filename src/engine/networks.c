@@ -9,15 +9,23 @@
 #include "fault.h"
 #include "net_attach.h"
 #include "net_bridge.h"
+#include "network_rows.h"
 #include "ports.h"
 
-#define DEFAULT_NETWORK "bridge"
 /* The addresses looked at in one subnet. */
 #define HOSTS_MAX 65534u
 
 static bool is_bridge_mode(const char *mode)
 {
-	return str_is_empty(mode) || str_eq(mode, "default") || str_eq(mode, DEFAULT_NETWORK);
+	return str_is_empty(mode) || str_eq(mode, "default") || str_eq(mode, NETWORK_BRIDGE);
+}
+
+int networks_join(struct engine *engine, const struct container *c, struct err *err)
+{
+	if (!is_bridge_mode(c->config->network_mode) || c->config->network_disabled)
+		return 0;
+	int r = db_run(engine->db, err, "INSERT INTO endpoints(container, network) VALUES(?, ?)", "ss", c->id, NETWORK_BRIDGE);
+	return r < 0 ? r : 0;
 }
 
 int networks_check_mode(struct engine *engine, const char *mode, struct err *err)
@@ -45,25 +53,23 @@ static void bridge_name(const struct engine *engine, char out[16])
 /* The default network, with its subnet chosen when it is first needed. */
 static int default_network(struct engine *engine, struct net_bridge *ret, struct err *err)
 {
-	CLEANUP_DB_STMT struct db_stmt *row = NULL;
+	CLEANUP_NETWORK struct network *n = NULL;
 	char text[IP_TEXT_SIZE];
 	*ret = (struct net_bridge){ 0 };
-	int r = db_query(engine->db, &row, err, "SELECT bridge, gateway4 FROM networks WHERE name = ?", "s", DEFAULT_NETWORK);
-	if (r >= 0)
-		r = db_next(row, err);
+	int r = network_find(engine, NETWORK_BRIDGE, &n, err);
 	if (r < 0)
 		return r;
-	if (r > 0) {
-		if (str_copy(ret->name, sizeof(ret->name), db_text(row, 0)) < 0 || ip_parse(db_text(row, 1), &ret->gateway4) < 0)
-			return err_set(err, ERR_SYSTEM, EINVAL, "the network %s is recorded wrongly", DEFAULT_NETWORK);
-		return 0;
+	if (n->gateway4.family) {
+		ret->gateway4 = n->gateway4;
+		return str_copy(ret->name, sizeof(ret->name), n->bridge);
 	}
 	r = net_choose_subnet4(NULL, 0, &ret->gateway4, err);
 	if (r < 0)
 		return r;
 	bridge_name(engine, ret->name);
-	r = db_run(engine->db, err, "INSERT INTO networks(name, bridge, gateway4) VALUES(?, ?, ?)", "sss", DEFAULT_NETWORK,
-		   ret->name, ip_format(&ret->gateway4, text));
+	ip_format(&ret->gateway4, text);
+	r = db_run(engine->db, err, "UPDATE networks SET bridge = ?, gateway4 = ?, subnet4 = ? WHERE name = ?", "ssss", ret->name, text,
+		   text, NETWORK_BRIDGE);
 	return r < 0 ? r : 0;
 }
 
@@ -77,7 +83,7 @@ static int choose_address(struct engine *engine, const struct ip_address *gatewa
 	gateway_bits = ntohl(gateway_bits);
 	uint32_t net = gateway_bits & mask, hosts = ~mask < HOSTS_MAX ? ~mask : HOSTS_MAX;
 
-	int r = db_query(engine->db, &row, err, "SELECT address4 FROM endpoints WHERE network = ?", "s", DEFAULT_NETWORK);
+	int r = db_query(engine->db, &row, err, "SELECT address4 FROM endpoints WHERE network = ?", "s", NETWORK_BRIDGE);
 	while (r >= 0 && (r = db_next(row, err)) > 0) {
 		struct in_addr a;
 		if (db_text(row, 0) && inet_pton(AF_INET, db_text(row, 0), &a) == 1) {
@@ -96,7 +102,7 @@ static int choose_address(struct engine *engine, const struct ip_address *gatewa
 		memcpy(ret->bytes, &bits, 4);
 		return 0;
 	}
-	r = err_set(err, ERR_CONFLICT, 0, "no available IPv4 addresses on this network's address pools: %s", DEFAULT_NETWORK);
+	r = err_set(err, ERR_CONFLICT, 0, "no available IPv4 addresses on this network's address pools: %s", NETWORK_BRIDGE);
 	err_hint(err, "hull container prune   (stopped containers hold none; this many are running)");
 	return r;
 }
@@ -106,9 +112,9 @@ static int record(struct engine *engine, const char *action, const char *contain
 {
 	CLEANUP_STRV struct strv attributes = { 0 };
 	strv_printf(&attributes, "container=%s", container);
-	strv_add(&attributes, "name=" DEFAULT_NETWORK);
+	strv_add(&attributes, "name=" NETWORK_BRIDGE);
 	strv_add(&attributes, "type=bridge");
-	return event_record(engine, "network", action, DEFAULT_NETWORK, &attributes, err);
+	return event_record(engine, "network", action, NETWORK_BRIDGE, &attributes, err);
 }
 
 static int reserve_interface(struct engine *engine, struct container *c, const struct image_config *image,
@@ -122,7 +128,7 @@ static int reserve_interface(struct engine *engine, struct container *c, const s
 	spec->interfaces = mem_calloc(1, sizeof(*spec->interfaces));
 	spec->interfaces_n = 1;
 	struct spec_interface *i = spec->interfaces;
-	i->network = str_dup(DEFAULT_NETWORK);
+	i->network = str_dup(NETWORK_BRIDGE);
 	i->name = str_dup("eth0");
 	i->bridge = str_dup(bridge->name);
 	/* Named after the container, so that whoever cleans up finds it. */
@@ -138,8 +144,11 @@ static int reserve_interface(struct engine *engine, struct container *c, const s
 	} else if (net_mac_from_ip4(bare, i->mac) < 0) {
 		return err_set(err, ERR_SYSTEM, EINVAL, "make a MAC address");
 	}
-	r = db_run(engine->db, err, "INSERT INTO endpoints(container, network, address4, mac, host_name) VALUES(?, ?, ?, ?, ?)",
-		   "sssss", c->id, DEFAULT_NETWORK, bare, i->mac, i->host_name);
+	char endpoint[ID_SIZE];
+	id_generate(endpoint);
+	r = db_run(engine->db, err,
+		   "UPDATE endpoints SET id = ?, interface = ?, host_name = ?, mac = ?, address4 = ? WHERE container = ? AND network = ?",
+		   "sssssss", endpoint, i->name, i->host_name, i->mac, bare, c->id, NETWORK_BRIDGE);
 	if (r >= 0)
 		r = record(engine, "connect", c->id, err);
 	return r < 0 ? r : ports_reserve(engine, c, image, bare, spec, err);
@@ -150,8 +159,8 @@ static int reserve_interface(struct engine *engine, struct container *c, const s
 static int take_over(struct engine *engine, const char *id, char **ret, struct err *err)
 {
 	int r = db_query_text(engine->db, ret, err, "SELECT address4 FROM endpoints WHERE container = ? AND network = ?", "ss", id,
-			      DEFAULT_NETWORK);
-	return r <= 0 ? r : networks_release(engine, id, err);
+			      NETWORK_BRIDGE);
+	return r <= 0 || !*ret ? r : networks_release(engine, id, err);
 }
 
 int networks_reserve(struct engine *engine, struct container *c, const struct image_config *image, struct runtime_spec *spec,
@@ -177,7 +186,8 @@ int networks_reserve(struct engine *engine, struct container *c, const struct im
 static int release_interfaces(struct engine *engine, const char *id, struct err *err)
 {
 	CLEANUP_DB_STMT struct db_stmt *row = NULL;
-	int r = db_query(engine->db, &row, err, "SELECT host_name FROM endpoints WHERE container = ?", "s", id);
+	int r = db_query(engine->db, &row, err, "SELECT host_name FROM endpoints WHERE container = ? AND host_name IS NOT NULL", "s",
+			 id);
 	bool any = false;
 	while (r >= 0 && (r = db_next(row, err)) > 0) {
 		CLEANUP_FREE char *name = str_dup(db_text(row, 0));
@@ -187,7 +197,9 @@ static int release_interfaces(struct engine *engine, const char *id, struct err 
 			r = net_detach(&i, 1, err);
 	}
 	if (r >= 0 && any)
-		r = db_run(engine->db, err, "DELETE FROM endpoints WHERE container = ?", "s", id);
+		r = db_run(engine->db, err,
+			   "UPDATE endpoints SET id = NULL, interface = NULL, host_name = NULL, mac = NULL, address4 = NULL,"
+			   " address6 = NULL, dns_names = NULL WHERE container = ?", "s", id);
 	if (r >= 0 && any)
 		r = record(engine, "disconnect", id, err);
 	return r < 0 ? r : 0;

@@ -5,7 +5,7 @@
 
 /* Of container ?, twice; for db_prepare_ahead(). */
 #define NETWORKS_HAS_ANY \
-	"SELECT 1 FROM endpoints WHERE container = ? UNION ALL SELECT 1 FROM ports WHERE container = ? LIMIT 1"
+	"SELECT 1 FROM endpoints WHERE container = ? AND host_name IS NOT NULL UNION ALL SELECT 1 FROM ports WHERE container = ? LIMIT 1"
 
 #include "image_config.h"
 #include "runtime_spec.h"
@@ -14,6 +14,8 @@
 /* "", "default", "bridge", "none", "host", "container:x"; ERR_NOT_FOUND in
  * Docker's words for a network that does not exist. */
 int networks_check_mode(struct engine *engine, const char *mode, struct err *err) MUST_CHECK;
+/* Inside the transaction that creates @c: record the networks it asks for. */
+int networks_join(struct engine *engine, const struct container *c, struct err *err) MUST_CHECK;
 /* Inside the transaction of a start: reserve addresses and ports, and fill
  * @spec's interfaces and ports. @image has the ports that -P publishes too. */
 int networks_reserve(struct engine *engine, struct container *c, const struct image_config *image, struct runtime_spec *spec,

@@ -94,6 +94,80 @@ static const char *const steps[] = {
 	"ALTER TABLE containers ADD COLUMN is_stopped_by_user INTEGER NOT NULL DEFAULT 0;"
 	"DROP INDEX containers_status;"
 	"CREATE INDEX containers_status ON containers(status, monitor_pid);",
+	/* Networks that users make. Lists are a line each ("key=value" where they are
+	 * pairs); subnets and gateways have a prefix, '' is none. */
+	"CREATE TABLE networks2("
+	"  name TEXT PRIMARY KEY,"
+	"  id TEXT NOT NULL UNIQUE,"
+	"  driver TEXT NOT NULL," /* bridge, macvlan, ipvlan, host, null */
+	"  bridge TEXT NOT NULL DEFAULT ''," /* the link on the host */
+	"  subnet4 TEXT NOT NULL DEFAULT '',"
+	"  gateway4 TEXT NOT NULL DEFAULT '',"
+	"  range4 TEXT NOT NULL DEFAULT '',"
+	"  subnet6 TEXT NOT NULL DEFAULT '',"
+	"  gateway6 TEXT NOT NULL DEFAULT '',"
+	"  range6 TEXT NOT NULL DEFAULT '',"
+	"  aux TEXT NOT NULL DEFAULT ''," /* addresses never given to a container */
+	"  is_internal INTEGER NOT NULL DEFAULT 0,"
+	"  is_isolated INTEGER NOT NULL DEFAULT 0,"
+	"  is_attachable INTEGER NOT NULL DEFAULT 0,"
+	"  has_ipv4 INTEGER NOT NULL DEFAULT 1,"
+	"  has_ipv6 INTEGER NOT NULL DEFAULT 0,"
+	"  mtu INTEGER NOT NULL DEFAULT 0," /* 0: the kernel's */
+	"  options TEXT NOT NULL DEFAULT '',"
+	"  labels TEXT NOT NULL DEFAULT '',"
+	"  parent TEXT," /* link of the host that macvlan, ipvlan and VLANs use */
+	"  vlan INTEGER NOT NULL DEFAULT 0,"
+	"  created_ns INTEGER NOT NULL,"
+	/* Who is making or removing it; 0: nobody. */
+	"  owner_pid INTEGER NOT NULL DEFAULT 0,"
+	"  owner_ticks INTEGER NOT NULL DEFAULT 0"
+	") WITHOUT ROWID;"
+	"INSERT INTO networks2(name, id, driver, bridge, gateway4, subnet4, created_ns)"
+	"  SELECT name, lower(hex(randomblob(32))), 'bridge', bridge, gateway4, gateway4, CAST(strftime('%s', 'now') AS INTEGER) * 1000000000"
+	"  FROM networks;"
+	"DROP TABLE networks;"
+	"ALTER TABLE networks2 RENAME TO networks;"
+	"INSERT OR IGNORE INTO networks(name, id, driver, created_ns)"
+	"  SELECT column1, lower(hex(randomblob(32))), column2, CAST(strftime('%s', 'now') AS INTEGER) * 1000000000"
+	"  FROM (VALUES('bridge', 'bridge'), ('host', 'host'), ('none', 'null'));"
+	"CREATE INDEX networks_owner ON networks(owner_pid) WHERE owner_pid <> 0;"
+	/* A container's membership, also while it is stopped: then what one run holds
+	 * is NULL, host_name among it. */
+	"CREATE TABLE endpoints2("
+	"  container TEXT NOT NULL REFERENCES containers(id) ON DELETE CASCADE,"
+	"  network TEXT NOT NULL," /* its name; it may be gone while nobody runs */
+	"  position INTEGER NOT NULL DEFAULT 0,"
+	"  asked4 TEXT,"
+	"  asked6 TEXT,"
+	"  asked_mac TEXT,"
+	"  aliases TEXT NOT NULL DEFAULT '',"
+	"  links TEXT NOT NULL DEFAULT '',"
+	"  driver_opts TEXT NOT NULL DEFAULT '',"
+	"  gw_priority INTEGER NOT NULL DEFAULT 0,"
+	/* ---- of one run ---- */
+	"  id TEXT,"
+	"  interface TEXT," /* in the container */
+	"  host_name TEXT," /* of the link on the host */
+	"  mac TEXT,"
+	"  address4 TEXT," /* without prefix */
+	"  address6 TEXT,"
+	"  dns_names TEXT," /* all it answers to in this network */
+	/* Who is connecting or disconnecting it while it runs; 0: nobody. */
+	"  owner_pid INTEGER NOT NULL DEFAULT 0,"
+	"  owner_ticks INTEGER NOT NULL DEFAULT 0,"
+	"  PRIMARY KEY(container, network)"
+	") WITHOUT ROWID;"
+	"INSERT INTO endpoints2(container, network, address4, mac, host_name, interface, id)"
+	"  SELECT container, network, address4, mac, host_name, 'eth0', lower(hex(randomblob(32))) FROM endpoints;"
+	"DROP TABLE endpoints;"
+	"ALTER TABLE endpoints2 RENAME TO endpoints;"
+	"INSERT OR IGNORE INTO endpoints(container, network) SELECT id, 'bridge' FROM containers"
+	"  WHERE coalesce(json_extract(config, '$.HostConfig.NetworkMode'), '') IN ('', 'default', 'bridge')"
+	"  AND NOT coalesce(json_extract(config, '$.NetworkDisabled'), 0);"
+	"CREATE UNIQUE INDEX endpoints_address4 ON endpoints(network, address4);"
+	"CREATE UNIQUE INDEX endpoints_address6 ON endpoints(network, address6);"
+	"CREATE INDEX endpoints_owner ON endpoints(owner_pid) WHERE owner_pid <> 0;",
 };
 const struct db_schema engine_schema = { steps, ARRAY_LEN(steps) };
 

@@ -46,6 +46,21 @@ const char *ip_format(const struct ip_address *a, char out[IP_TEXT_SIZE])
 	return out;
 }
 
+const char *ip_format_bare(const struct ip_address *a, char out[IP_TEXT_SIZE])
+{
+	if (!a->family || !inet_ntop(a->family, a->bytes, out, IP_TEXT_SIZE))
+		out[0] = '\0';
+	return out;
+}
+
+struct ip_address ip_subnet(const struct ip_address *a)
+{
+	struct ip_address subnet = *a;
+	for (unsigned bit = a->prefix; bit < 128; bit++)
+		subnet.bytes[bit / 8] &= (uint8_t)~(0x80u >> bit % 8);
+	return subnet;
+}
+
 static size_t address_len(const struct ip_address *a)
 {
 	return a->family == AF_INET ? 4 : 16;

@@ -19,6 +19,10 @@ int ip_parse(const char *s, struct ip_address *ret) MUST_CHECK;
 #define IP_TEXT_SIZE 52
 /* With the prefix length. Returns @out. */
 const char *ip_format(const struct ip_address *a, char out[IP_TEXT_SIZE]);
+/* Without the prefix length; "" for none. Returns @out. */
+const char *ip_format_bare(const struct ip_address *a, char out[IP_TEXT_SIZE]);
+/* The same with all bits after the prefix cleared. */
+struct ip_address ip_subnet(const struct ip_address *a);
 
 /* -EEXIST if a link of the name is there. Up at once. */
 int link_add_bridge(int sock, const char *name, uint32_t mtu) MUST_CHECK;
