@@ -86,25 +86,35 @@ static int run_timers(struct loop *loop)
 	return -1;
 }
 
+int loop_step(struct loop *loop, int timeout_ms)
+{
+	struct epoll_event events[LOOP_BATCH];
+	int timer_ms = run_timers(loop);
+	if (loop->is_quitting)
+		return 0;
+	if (timer_ms >= 0 && (timeout_ms < 0 || timer_ms < timeout_ms))
+		timeout_ms = timer_ms;
+	int n = epoll_wait(loop->epoll_fd, events, LOOP_BATCH, timeout_ms);
+	if (n < 0 && errno != EINTR)
+		return -errno;
+	loop->batch_n = n < 0 ? 0 : n;
+	for (int i = 0; i < loop->batch_n; i++)
+		loop->batch[i] = events[i].data.ptr;
+	for (int i = 0; i < loop->batch_n && !loop->is_quitting; i++) {
+		struct loop_source *source = loop->batch[i];
+		if (source && source->events)
+			source->ready(source->ctx, events[i].events);
+	}
+	loop->batch_n = 0;
+	return n < 0 ? 0 : n;
+}
+
 int loop_run(struct loop *loop)
 {
 	while (!loop->is_quitting) {
-		struct epoll_event events[LOOP_BATCH];
-		int timeout_ms = run_timers(loop);
-		if (loop->is_quitting)
-			break;
-		int n = epoll_wait(loop->epoll_fd, events, LOOP_BATCH, timeout_ms);
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		loop->batch_n = n < 0 ? 0 : n;
-		for (int i = 0; i < loop->batch_n; i++)
-			loop->batch[i] = events[i].data.ptr;
-		for (int i = 0; i < loop->batch_n && !loop->is_quitting; i++) {
-			struct loop_source *source = loop->batch[i];
-			if (source && source->events)
-				source->ready(source->ctx, events[i].events);
-		}
-		loop->batch_n = 0;
+		int n = loop_step(loop, -1);
+		if (n < 0)
+			return n;
 	}
 	return 0;
 }

@@ -49,5 +49,8 @@ int loop_remove(struct loop *loop, struct loop_source *source);
 /* (Re)set to fire once, @delay_ns from now. */
 void loop_timer_set(struct loop *loop, struct loop_timer *timer, int64_t delay_ns);
 void loop_timer_stop(struct loop *loop, struct loop_timer *timer);
+/* Fire what is due, wait up to @timeout_ms (-1: for ever) for a descriptor or the
+ * next timer, and serve one batch. Returns the number of descriptors served. */
+int loop_step(struct loop *loop, int timeout_ms) MUST_CHECK;
 /* Until loop->is_quitting. */
 int loop_run(struct loop *loop) MUST_CHECK;
