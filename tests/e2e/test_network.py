@@ -6,92 +6,10 @@ import socket
 import struct
 import subprocess
 import tempfile
-import threading
 import unittest
 
-from lib.hull import HullTest, _libc, CLONE_NEWNET, busybox_tar, main
-
-
-def ask(address, port, kind=socket.SOCK_STREAM, data=None, timeout=3):
-    with socket.socket(socket.AF_INET, kind) as s:
-        s.settimeout(timeout)
-        s.connect((address, port))
-        if data is not None:
-            s.send(data)
-        return s.recv(1000)
-
-
-HOST_OUTSIDE, NEIGHBOUR = "198.51.100.1", "198.51.100.2"
-
-
-def in_network_of(pid, do):
-    """What @do returns, run by a thread in the network namespace of @pid."""
-    result = []
-
-    def body():
-        with open(f"/proc/{pid}/ns/net", "rb") as ns:
-            if _libc.setns(ns.fileno(), CLONE_NEWNET) != 0:
-                raise OSError("setns")
-        try:
-            result.append(do())
-        except OSError as e:
-            result.append(e)
-    thread = threading.Thread(target=body)
-    thread.start()
-    thread.join()
-    if isinstance(result[0], OSError):
-        raise result[0]
-    return result[0]
-
-
-class Neighbour:
-    """A machine on the wire: a veth pair with one end in a namespace of its own."""
-
-    def __init__(self):
-        self.child = subprocess.Popen(["unshare", "-n", "sh", "-c", "ip link set lo up; echo; exec sleep 600"],
-                                      stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
-        self.child.stdout.readline()
-        run = lambda *args: subprocess.run(args, check=True)
-        run("ip", "link", "add", "wan0", "type", "veth", "peer", "name", "wan1", "netns", str(self.child.pid))
-        run("ip", "addr", "add", f"{HOST_OUTSIDE}/24", "dev", "wan0")
-        run("ip", "link", "set", "wan0", "up")
-        self.inside(lambda: [run("ip", "addr", "add", f"{NEIGHBOUR}/24", "dev", "wan1"), run("ip", "link", "set", "wan1", "up")])
-
-    def inside(self, do):
-        return in_network_of(self.child.pid, do)
-
-    def close(self):
-        self.child.kill()
-        self.child.communicate()
-        # The kernel takes a dead namespace's links away when it gets to it.
-        subprocess.run(["ip", "link", "del", "wan0"], check=False, capture_output=True)
-
-
-def serve(server, answer):
-    """Answer each datagram or connection of @server until it is closed."""
-    def body():
-        while True:
-            try:
-                if server.type == socket.SOCK_DGRAM:
-                    data, peer = server.recvfrom(2000)
-                    server.sendto(answer(data, peer), peer)
-                else:
-                    conn, peer = server.accept()
-                    with conn:
-                        conn.sendall(answer(b"", peer))
-            except OSError:
-                return
-    thread = threading.Thread(target=body, daemon=True)
-    thread.start()
-
-
-def listener(address, port, kind=socket.SOCK_STREAM):
-    s = socket.socket(socket.AF_INET, kind)
-    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    s.bind((address, port))
-    if kind == socket.SOCK_STREAM:
-        s.listen()
-    return s
+from lib.hull import HullTest, busybox_tar, main
+from lib.wire import HOST_OUTSIDE, NEIGHBOUR, Neighbour, ask, in_network_of, listener, serve
 
 
 def dns_answer(query, _peer):
