@@ -121,6 +121,46 @@ int link_add_veth(int sock, const char *host_name, int master, const char *peer_
 	return nl_talk(sock, &b, NULL);
 }
 
+static void put_loop_end(struct nl_batch *b, const char *name, const uint8_t mac[6], uint32_t mtu)
+{
+	nl_attr_str(b, IFLA_IFNAME, name);
+	nl_attr(b, IFLA_ADDRESS, mac, 6);
+	nl_attr_u32(b, IFLA_MTU, mtu);
+}
+
+/* Two link-local addresses of the same making would only find each other. */
+static void put_no_ip6_address(struct nl_batch *b, const char *name)
+{
+	struct ifinfomsg *info = nl_message(b, RTM_NEWLINK, 0, sizeof(*info));
+	info->ifi_flags = IFF_UP | IFF_NOARP;
+	info->ifi_change = IFF_UP | IFF_NOARP;
+	nl_attr_str(b, IFLA_IFNAME, name);
+	size_t af_spec = nl_nest(b, IFLA_AF_SPEC, 0);
+	size_t inet6 = nl_nest(b, AF_INET6, 0);
+	nl_attr(b, IFLA_INET6_ADDR_GEN_MODE, &(uint8_t){ IN6_ADDR_GEN_MODE_NONE }, 1);
+	nl_nest_end(b, inet6);
+	nl_nest_end(b, af_spec);
+}
+
+int link_add_loop(int sock, const char *name, const char *peer_name, const uint8_t mac[6], uint32_t mtu)
+{
+	struct nl_batch b;
+	nl_init(&b);
+	nl_message(&b, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, sizeof(struct ifinfomsg));
+	put_loop_end(&b, name, mac, mtu);
+	size_t linkinfo = nl_nest(&b, IFLA_LINKINFO, 0);
+	nl_attr_str(&b, IFLA_INFO_KIND, "veth");
+	size_t data = nl_nest(&b, IFLA_INFO_DATA, 0);
+	size_t peer = nl_nest(&b, VETH_INFO_PEER, sizeof(struct ifinfomsg));
+	put_loop_end(&b, peer_name, mac, mtu);
+	nl_nest_end(&b, peer);
+	nl_nest_end(&b, data);
+	nl_nest_end(&b, linkinfo);
+	put_no_ip6_address(&b, name);
+	put_no_ip6_address(&b, peer_name);
+	return nl_talk(sock, &b, NULL);
+}
+
 int link_delete(int sock, const char *name)
 {
 	struct nl_batch b;

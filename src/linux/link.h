@@ -30,6 +30,10 @@ int link_add_bridge(int sock, const char *name, uint32_t mtu) MUST_CHECK;
  * @peer_name in the network namespace @peer_netns, still down. */
 int link_add_veth(int sock, const char *host_name, int master, const char *peer_name, int peer_netns,
 		  const uint8_t peer_mac[6], uint32_t mtu) MUST_CHECK;
+/* A pair of which both ends stay here, up and without ARP or an address of
+ * their own making: with one hardware address, what is sent by one is received
+ * by the other whatever it is for. */
+int link_add_loop(int sock, const char *name, const char *peer_name, const uint8_t mac[6], uint32_t mtu) MUST_CHECK;
 /* 0 also when there is none. */
 int link_delete(int sock, const char *name) MUST_CHECK;
 int link_set_up(int sock, int index) MUST_CHECK;

@@ -7,6 +7,8 @@
  * Everything acts on the network namespace of the calling thread. */
 #pragma once
 
+#include <stdbool.h>
+
 #include "err.h"
 #include "link.h"
 
@@ -14,6 +16,8 @@ struct net_bridge {
 	char name[16]; /* of the link */
 	struct ip_address gateway4, gateway6; /* with the subnet's prefix; family 0: none */
 	uint32_t mtu; /* 0: the kernel's */
+	bool is_internal; /* nothing is forwarded into or out of it */
+	bool keeps_source; /* what leaves it is not masqueraded */
 };
 
 /* Make the bridge, its addresses and the firewall table unless they are there;
