@@ -466,11 +466,12 @@ TEST(double_fetch)
 	CHECK_EQ(pthread_create(&thread, NULL, flip, &f), 0);
 	uint64_t took = 0, refused = 0;
 	volatile uint8_t sink = 0;
-	while (__atomic_load_n(&f.flips, __ATOMIC_RELAXED) < 1000000 || took < 10000 || refused < 10000) {
+	while (__atomic_load_n(&f.flips, __ATOMIC_RELAXED) < 1000000 || took < 300000 || refused < 100000) {
 		b.d.avail[2 + b.q.next_avail % N] = b.q.next_avail & 3;
 		b.d.avail[1] = (uint16_t)(b.q.next_avail + 1);
 		if (virtq_pop(&b.q, &b.chain) != 1) {
 			refused++;
+			b.q.next_avail++; /* the next may be better */
 			continue;
 		}
 		took++;
