@@ -99,14 +99,40 @@ static int apply_policy(struct engine *engine, const struct container *c, struct
 static int save(struct engine *engine, const struct container *c, struct err *err)
 {
 	CLEANUP_BUF struct buf text = BUF_INIT(16u << 20);
+	CLEANUP_DB_TX struct db_tx tx = { 0 };
 	int r = container_config_write(c->config, &text);
 	if (r < 0)
 		return err_set(err, ERR_SYSTEM, r, "write the configuration of %s", c->name);
-	r = db_run(engine->db, err, "UPDATE containers SET config = ? WHERE id = ?", "ss", buf_str(&text), c->id);
-	return r < 0 ? r : event_record_container(engine, c, "update", NULL, err);
+	r = db_tx_begin(engine->db, &tx, err);
+	if (r == 0)
+		r = db_run(engine->db, err, "UPDATE containers SET config = ? WHERE id = ?", "ss", buf_str(&text), c->id);
+	if (r >= 0)
+		r = ports_settle(engine, c->id, err);
+	if (r >= 0)
+		r = event_record_container(engine, c, "update", NULL, err);
+	return r < 0 ? r : db_tx_commit(&tx, err);
 }
 
-int containers_update(struct engine *engine, const char *name, const struct container_config *changes, struct err *err)
+/* Ports first: they are what can be refused by somebody else, and can be undone. */
+static int apply(struct engine *engine, struct container *c, const struct container_config *changes, const struct port_changes *ports,
+		 struct err *err)
+{
+	struct err ignored = ERR_INIT;
+	int r = ports ? ports_change(engine, c, ports, err) : 0;
+	if (r < 0)
+		return r;
+	r = merge(c->config, changes, err);
+	if (r == 0)
+		r = apply_limits(c, err);
+	if (r == 0 && !str_is_empty(changes->restart_policy))
+		r = apply_policy(engine, c, err);
+	if (r < 0 && ports)
+		(void)!ports_undo(engine, c->id, &ignored);
+	return r;
+}
+
+int containers_update(struct engine *engine, const char *name, const struct container_config *changes,
+		      const struct port_changes *ports, struct err *err)
 {
 	CLEANUP_CONTAINER_LOCK struct engine *locked = engine;
 	CLEANUP_CONTAINER struct container *c = NULL;
@@ -120,11 +146,7 @@ int containers_update(struct engine *engine, const char *name, const struct cont
 	if (r == 0 && c->auto_remove && !str_is_empty(changes->restart_policy) && !str_eq(changes->restart_policy, "no"))
 		r = err_set(err, ERR_CONFLICT, 0, "Restart policy cannot be updated because AutoRemove is enabled for the container");
 	if (r == 0)
-		r = merge(c->config, changes, err);
-	if (r == 0)
-		r = apply_limits(c, err);
-	if (r == 0 && !str_is_empty(changes->restart_policy))
-		r = apply_policy(engine, c, err);
+		r = apply(engine, c, changes, ports, err);
 	if (r < 0)
 		return c ? err_context(err, r, "Cannot update container %s", c->name) : r;
 	return save(engine, c, err);

@@ -5,24 +5,27 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ports.h"
+
 int network_ports(struct engine *engine, const char *id, struct published_port **ret, size_t *ret_n, struct err *err)
 {
 	CLEANUP_DB_STMT struct db_stmt *row = NULL;
 	CLEANUP_FREE struct published_port *list = NULL;
 	size_t n = 0;
 	int r = db_query(engine->db, &row, err,
-			 "SELECT protocol, host_ip, host_port, container_port FROM ports WHERE container = ?"
-			 " ORDER BY container_port, protocol, host_port", "s", id);
+			 "SELECT " PORTS_COLUMNS " FROM ports WHERE container = ? ORDER BY container_port, protocol, host_port", "s", id);
 	while (r >= 0 && (r = db_next(row, err)) > 0) {
-		list = reallocarray(list, n + 1, sizeof(*list));
+		struct spec_port ports[2];
+		size_t more = ports_of_row(row, 0, ports);
+		list = reallocarray(list, n + more + 1, sizeof(*list));
 		if (!list)
 			abort();
-		struct published_port *p = &list[n++];
-		*p = (struct published_port){ .host_port = (uint16_t)db_i64(row, 2), .container_port = (uint16_t)db_i64(row, 3) };
-		const char *ip = db_text_or(row, 1, "");
-		if (str_copy(p->protocol, sizeof(p->protocol), db_text_or(row, 0, "tcp")) < 0 ||
-		    str_copy(p->host_ip, sizeof(p->host_ip), *ip ? ip : "0.0.0.0") < 0)
-			n--;
+		for (size_t i = 0; i < more; i++) {
+			struct published_port *p = &list[n++];
+			*p = (struct published_port){ .host_port = ports[i].host_port, .container_port = ports[i].container_port };
+			memcpy(p->protocol, ports[i].protocol, sizeof(p->protocol));
+			snprintf(p->host_ip, sizeof(p->host_ip), "%s", ports[i].host_ip[0] ? ports[i].host_ip : "0.0.0.0");
+		}
 	}
 	if (r < 0)
 		return r;
@@ -69,7 +72,8 @@ char *network_ports_text(struct engine *engine, struct container *c)
 	if (publishes_ports(engine, c) && network_ports(engine, c->id, &ports, &n, &ignored) < 0)
 		return str_dup("");
 	for (size_t i = 0; i < n; i++)
-		strv_printf(&parts, "%s:%u->%u/%s", ports[i].host_ip, ports[i].host_port, ports[i].container_port, ports[i].protocol);
+		strv_printf(&parts, strchr(ports[i].host_ip, ':') ? "[%s]:%u->%u/%s" : "%s:%u->%u/%s", ports[i].host_ip,
+			    ports[i].host_port, ports[i].container_port, ports[i].protocol);
 	if (exposes_ports(c) && container_load_config(c, &ignored) == 0)
 		for (size_t i = 0; i < c->config->exposed_ports.n; i++)
 			if (!is_published(ports, n, c->config->exposed_ports.v[i]))

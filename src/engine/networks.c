@@ -151,7 +151,7 @@ static int reserve_interface(struct engine *engine, struct container *c, const s
 		   "sssssss", endpoint, i->name, i->host_name, i->mac, bare, c->id, NETWORK_BRIDGE);
 	if (r >= 0)
 		r = record(engine, "connect", c->id, err);
-	return r < 0 ? r : ports_reserve(engine, c, image, bare, spec, err);
+	return r < 0 ? r : ports_reserve(engine, c, image, &(struct port_target){ .address4 = bare }, spec, err);
 }
 
 /* The address that the last run had, when the container is started again by its

@@ -168,6 +168,13 @@ static const char *const steps[] = {
 	"CREATE UNIQUE INDEX endpoints_address4 ON endpoints(network, address4);"
 	"CREATE UNIQUE INDEX endpoints_address6 ON endpoints(network, address6);"
 	"CREATE INDEX endpoints_owner ON endpoints(owner_pid) WHERE owner_pid <> 0;",
+	/* Where a published port leads, and whether a change of it is under way (ports.h).
+	 * What '0.0.0.0' was written as until now is for both families. */
+	"ALTER TABLE ports ADD COLUMN address4 TEXT;"
+	"ALTER TABLE ports ADD COLUMN address6 TEXT;"
+	"ALTER TABLE ports ADD COLUMN pending INTEGER NOT NULL DEFAULT 0;"
+	"UPDATE ports SET address4 = (SELECT address4 FROM endpoints e WHERE e.container = ports.container AND address4 IS NOT NULL);"
+	"CREATE INDEX ports_pending ON ports(pending) WHERE pending <> 0;",
 };
 const struct db_schema engine_schema = { steps, ARRAY_LEN(steps) };
 

@@ -111,8 +111,9 @@ static int check_port_is_free(const struct spec_port *port, bool name_holder, st
 	/* A kernel without SCTP or IPv6 has no process that listens by it. */
 	if (sock < 0)
 		return errno == EPROTONOSUPPORT || errno == EAFNOSUPPORT ? 0 : err_set(err, ERR_SYSTEM, errno, "open a socket");
-	/* A connection in TIME_WAIT is no holder. */
-	(void)setsockopt(sock, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	/* A connection in TIME_WAIT is no holder; of UDP two could have the port. */
+	if (type == SOCK_STREAM)
+		(void)setsockopt(sock, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	if (addr.ss_family == AF_INET6)
 		(void)setsockopt(sock, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
 	if (bind(sock, (struct sockaddr *)&addr, len) == 0)

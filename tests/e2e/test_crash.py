@@ -47,6 +47,7 @@ SCENARIOS = [
              monitor_dies=True),
     Scenario("rm", ("rm", "-v", "cc"), [("create", "--name", "cc", "-v", "/data", *LONG)]),
     Scenario("rm -f", ("rm", "-f", "cc"), [RUN_D]),
+    Scenario("update of ports", ("update", "cc", "-p", "+18081:81", "-p", "-80"), [RUN_D]),
     Scenario("run with a volume to fill", ("run", "--rm", "--name", "cc", "-v", "vol:/etc", "--network", "none", "demo", "true"),
              undone=True),
     Scenario("volume rm", ("volume", "rm", "vol"), [("volume", "create", "vol")]),
@@ -231,6 +232,25 @@ class Crash(HullTest):
         print(f"# {tried} deaths at {len(where)} of {len(self.points)} points in {time.monotonic() - started:.0f} s", flush=True)
         self.assertEqual(sorted(set(self.points) - set(where)), [], "no command of this test passes these points")
         self.assertEqual(failed, [])
+
+    def test_a_change_of_ports_is_made_whole_or_not_at_all(self):
+        """The firewall after one command: as before, or as wanted."""
+        def rules():
+            done = subprocess.run(["nft", "list", "table", "inet", "hull"], capture_output=True, text=True, check=True)
+            return sorted(line.strip() for line in done.stdout.splitlines())
+        scenario = next(s for s in SCENARIOS if s.name == "update of ports")
+        for point in ("ports.recorded", "ports.removed", "ports.added"):
+            for action in ("kill", "enospc"):
+                with self.subTest(point=point, action=action):
+                    self.prepare(scenario)
+                    before = rules(), self.hull.out("port", "cc")
+                    self.end(self.launch(scenario, HULL_FAULT=f"{point}:1:{action}"))
+                    self.hull("ps")
+                    self.assertEqual((rules(), self.hull.out("port", "cc")), before)
+                    self.hull("update", "cc", "-p", "+18081:81", "-p", "-80")
+                    self.assertNotEqual(rules(), before[0])
+                    self.assertEqual(self.hull.out("port", "cc"), "81/tcp -> 0.0.0.0:18081")
+                    self.hull.remove_all()
 
     def test_at_random_times(self):
         """Whoever is there is killed, at any time."""

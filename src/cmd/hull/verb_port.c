@@ -39,10 +39,10 @@ static int run_port(struct cli *cli, const void *opts, int argc, char **argv)
 		if (!is_asked(&ports[i], wanted))
 			continue;
 		shown++;
-		if (wanted)
-			printf("%s:%u\n", ports[i].host_ip, ports[i].host_port);
-		else
-			printf("%u/%s -> %s:%u\n", ports[i].container_port, ports[i].protocol, ports[i].host_ip, ports[i].host_port);
+		bool is_ip6 = strchr(ports[i].host_ip, ':');
+		if (!wanted)
+			printf("%u/%s -> ", ports[i].container_port, ports[i].protocol);
+		printf(is_ip6 ? "[%s]:%u\n" : "%s:%u\n", ports[i].host_ip, ports[i].host_port);
 	}
 	if (!wanted || shown)
 		return 0;

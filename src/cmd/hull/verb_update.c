@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* update: limits and restart policy of containers that are there. */
+/* update: limits, restart policy and published ports of containers that are there. */
 #include <stdio.h>
 
 #include "cli.h"
 #include "container_update.h"
 #include "engine.h"
+#include "flag_parse.h"
 #include "run_flags.h"
 
 #define AT(field) offsetof(struct run_opts, field)
@@ -33,10 +34,25 @@ static const struct option update_options[] = {
 	{ "memory-swap", 0, OPT_STR, AT(memory_swap), .value = "bytes",
 	  .help = "Swap limit equal to memory plus swap: -1 to enable unlimited swap" },
 	{ "pids-limit", 0, OPT_INT, AT(pids_limit), .help = "Tune container pids limit (set -1 for unlimited)", .set = set_pids_limit },
+	{ "publish", 'p', OPT_LIST, AT(publish), .value = "[+|-]port",
+	  .help = "Publish a container's port(s) to the host (+8080:80), or no longer (-80, -8080:80)" },
 	{ "restart", 0, OPT_STR, AT(restart), .help = "Restart policy to apply when a container exits", .complete = COMPLETE_WORDS,
 	  .words = "no always unless-stopped on-failure" },
 	OPTIONS_END
 };
+
+/* "+8443:443", "8443:443" and "-80". */
+static int parse_ports(const struct strv *publish, struct container_config *add, struct container_config *remove, struct err *err)
+{
+	for (size_t i = 0; i < publish->n; i++) {
+		const char *value = publish->v[i];
+		bool removes = *value == '-';
+		int r = flag_parse_publish(removes ? remove : add, value + (removes || *value == '+'), err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
 
 static void update_defaults(void *opts)
 {
@@ -47,13 +63,15 @@ static int run_update(struct cli *cli, const void *opts, int argc, char **argv)
 {
 	struct err err = ERR_INIT;
 	CLEANUP_ENGINE struct engine *engine = NULL;
-	CLEANUP_CONTAINER_CONFIG struct container_config *changes = NULL;
+	CLEANUP_CONTAINER_CONFIG struct container_config *changes = NULL, *add = container_config_new(), *remove = container_config_new();
+	const struct strv *publish = &((const struct run_opts *)opts)->publish;
 	int code = 0;
-	if (run_flags_build_update(opts, &changes, &err) < 0 || engine_open(&engine, &err) < 0)
+	if (run_flags_build_update(opts, &changes, &err) < 0 || parse_ports(publish, add, remove, &err) < 0 || engine_open(&engine, &err) < 0)
 		return cli_fail(cli, &err);
+	struct port_changes ports = { add->port_bindings, remove->port_bindings, add->port_bindings_n, remove->port_bindings_n };
 	for (int i = 0; i < argc; i++) {
 		err = ERR_INIT;
-		if (containers_update(engine, argv[i], changes, &err) < 0) {
+		if (containers_update(engine, argv[i], changes, publish->n ? &ports : NULL, &err) < 0) {
 			fflush(stdout);
 			code = cli_fail(cli, &err);
 			continue;

@@ -54,8 +54,8 @@ class Database:
 
 
 def _orphan_rows(db, ids):
-    for table in ("endpoints", "ports", "container_volumes"):
-        for (container,) in db.rows(f"SELECT container FROM {table}"):
+    for table, condition in (("endpoints", "host_name IS NOT NULL"), ("ports", "1"), ("container_volumes", "1")):
+        for (container,) in db.rows(f"SELECT container FROM {table} WHERE {condition}"):
             if container not in ids:
                 yield f"row of {table} for {container[:12]}"
             elif ids[container] != STARTED and table != "container_volumes":
@@ -128,13 +128,14 @@ def _network(hull, db, running):
         table = subprocess.run(["nft", "-j", "list", "ruleset"], capture_output=True, text=True, check=False)
     ports = {row[0] for row in db.rows("SELECT host_port FROM ports")}
     for item in json.loads(table.stdout or "{}").get("nftables", []):
-        table = item.get("map", {})
-        if not table.get("name", "").startswith("ports"):
+        table = item.get("map") or item.get("set") or {}
+        if not table.get("name", "").startswith(("ports", "open")):
             continue
-        for key, _ in table.get("elem", []):
+        for element in table.get("elem", []):
+            key = element[0] if isinstance(element, list) else element
             port = key["concat"][-1]
             if port not in ports:
-                yield f"published port {port}"
+                yield f"published port {port} in {table['name']}"
 
 
 def leftovers(hull, nothing_runs=False):
