@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernel_build.h"
 #include "monitor_spawn.h"
 #include "state.h"
 #include "str.h"
@@ -27,6 +28,7 @@ static int open_engine(struct engine **ret, bool to_run, struct err *err)
 	e->run_fd = open(e->run, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (e->run_fd < 0)
 		return err_set(err, ERR_SYSTEM, -errno, "open %s", e->run);
+	kernel_build_recover(e->root);
 	r = engine_recover(e, err);
 	if (r < 0)
 		return err_context(err, r, "recover");

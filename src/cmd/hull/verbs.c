@@ -53,6 +53,10 @@
 	X(volume_ls) \
 	X(volume_prune) \
 	X(volume_rm) \
+	X(kernel_build) \
+	X(kernel_ls) \
+	X(kernel_rm) \
+	X(kernel_use) \
 	X(version)     \
 	X(doctor)      \
 	X(completion)  \
@@ -74,6 +78,7 @@ static const struct {
 } groups[] = {
 	{ "container", "Manage containers" }, { "image", "Manage images" },
 	{ "volume", "Manage volumes" },	      { "system", "Manage hull" },
+	{ "kernel", "Manage the kernels of guests" },
 	{ "internal", "For hull's own parts" },
 };
 
