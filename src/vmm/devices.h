@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From the start message's device list to virtio devices in windows. */
+#pragma once
+
+#include "machine.h"
+
+/* Before the interrupt controller: the memory that devices bring along. */
+int devices_map(struct machine *m, const struct vmm_start *start, const int *fds, struct err *err) MUST_CHECK;
+/* After the vCPUs. The descriptors belong to the devices from here on. */
+int devices_add(struct machine *m, const struct vmm_start *start, const int *fds, struct err *err) MUST_CHECK;
+/* Of the balloon, if there is one: what the guest has given back, and is asked to. */
+uint64_t devices_balloon_bytes(const struct machine *m);
+void devices_set_balloon(struct machine *m, uint64_t bytes);

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm_filter.h"
+
+#include <linux/audit.h>
+#include <linux/futex.h>
+#include <linux/if_tun.h>
+#include <linux/kvm.h>
+#include <linux/seccomp.h>
+#include <sys/syscall.h>
+
+#include "cleanup.h"
+
+#if defined(__x86_64__)
+#define ARCH AUDIT_ARCH_X86_64
+#elif defined(__aarch64__)
+#define ARCH AUDIT_ARCH_AARCH64
+#endif
+
+#define ANY .arg = -1
+
+const struct jail_call jail_vcpu_calls[] = {
+	{ SYS_ioctl, 1, { KVM_RUN } },
+	/* Eventfds take 8 bytes and nothing else that is open does anything with as many
+	 * that the control thread could not. */
+	{ SYS_write, 2, { 8 } },
+	{ SYS_futex, 1, { FUTEX_WAIT_PRIVATE, FUTEX_WAKE_PRIVATE } },
+	{ SYS_rt_sigreturn, ANY },
+	{ SYS_exit_group, ANY },
+};
+const size_t jail_vcpu_calls_n = ARRAY_LEN(jail_vcpu_calls);
+
+const struct jail_call jail_control_calls[] = {
+	/* Also for the vCPUs' threads; only these may be theirs. */
+	{ SYS_ioctl, 1, { KVM_RUN, TUNSETOFFLOAD } },
+	/* Threads put their own filter on top. */
+	{ SYS_seccomp, 0, { SECCOMP_SET_MODE_FILTER } },
+	{ SYS_futex, ANY },
+	{ SYS_rt_sigreturn, ANY },
+	{ SYS_exit_group, ANY },
+	{ SYS_restart_syscall, ANY },
+	/* The loop. */
+	{ SYS_epoll_wait, ANY },
+	{ SYS_epoll_pwait, ANY },
+	{ SYS_epoll_ctl, ANY },
+	{ SYS_clock_gettime, ANY },
+	/* Data of open descriptors. */
+	{ SYS_read, ANY },
+	{ SYS_write, ANY },
+	{ SYS_readv, ANY },
+	{ SYS_writev, ANY },
+	{ SYS_recvfrom, ANY },
+	{ SYS_recvmsg, ANY },
+	{ SYS_sendto, ANY },
+	{ SYS_sendmsg, ANY },
+	{ SYS_close, ANY },
+	/* Disks: by io_uring, or by a worker thread. */
+	{ SYS_io_uring_enter, ANY },
+	{ SYS_preadv, ANY },
+	{ SYS_pwritev, ANY },
+	{ SYS_fdatasync, ANY },
+	{ SYS_fallocate, ANY },
+	/* Entropy; memory that the guest gives back. */
+	{ SYS_getrandom, ANY },
+	{ SYS_madvise, ANY },
+};
+const size_t jail_control_calls_n = ARRAY_LEN(jail_control_calls);
+
+static struct sock_filter statement(uint16_t code, uint32_t k)
+{
+	return (struct sock_filter)BPF_STMT(code, k);
+}
+
+static struct sock_filter jump_equal(uint32_t k, uint8_t yes, uint8_t no)
+{
+	return (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, k, yes, no);
+}
+
+size_t jail_filter_compile(const struct jail_call *calls, size_t n, struct sock_filter out[JAIL_FILTER_MAX])
+{
+	size_t len = 0;
+	out[len++] = statement(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch));
+	out[len++] = jump_equal(ARCH, 1, 0);
+	out[len++] = statement(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
+	out[len++] = statement(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
+	for (size_t i = 0; i < n && len + 8 < JAIL_FILTER_MAX; i++) {
+		unsigned values = 0;
+		while (calls[i].arg >= 0 && values < ARRAY_LEN(calls[i].values) && calls[i].values[values])
+			values++;
+		if (!values) {
+			out[len++] = jump_equal((uint32_t)calls[i].nr, 0, 1);
+			out[len++] = statement(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+			continue;
+		}
+		out[len++] = jump_equal((uint32_t)calls[i].nr, 0, (uint8_t)(values + 3));
+		/* The low half: these arguments are 32-bit numbers to the kernel. */
+		out[len++] = statement(BPF_LD | BPF_W | BPF_ABS, (uint32_t)(offsetof(struct seccomp_data, args) + 8 * (size_t)calls[i].arg));
+		for (unsigned v = 0; v < values; v++)
+			out[len++] = jump_equal(calls[i].values[v], (uint8_t)(values - v), 0);
+		out[len++] = statement(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
+		out[len++] = statement(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	}
+	out[len++] = statement(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
+	return len;
+}

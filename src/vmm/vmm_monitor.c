@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm_monitor.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "devices.h"
+#include "vmm_jail.h"
+#include "machine.h"
+
+/* One a process, in static memory: nothing is allocated once the guest runs. */
+static struct machine machine;
+static struct vmm_start start;
+static int fds[VMM_FDS_MAX];
+static struct loop_source parent;
+
+/* ---- the start message */
+
+static int receive_start(int sock, unsigned *ret_fds_n, struct err *err)
+{
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(sizeof(fds))];
+	} control;
+	struct iovec iov = { .iov_base = &start, .iov_len = sizeof(start) };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
+	ssize_t n;
+	do
+		n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return err_set(err, ERR_SYSTEM, errno, "read the start message");
+	*ret_fds_n = 0;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		size_t bytes = c->cmsg_len - CMSG_LEN(0);
+		memcpy(fds, CMSG_DATA(c), bytes);
+		*ret_fds_n = (unsigned)(bytes / sizeof(int));
+	}
+	if (n != (ssize_t)sizeof(start) || msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC) || start.magic != VMM_MAGIC ||
+	    start.bytes != sizeof(start))
+		return err_set(err, ERR_INVALID, 0, "the start message is not of this version of hull");
+	return 0;
+}
+
+static bool is_fd(int32_t index, unsigned fds_n)
+{
+	return index >= -1 && index < (int64_t)fds_n;
+}
+
+/* The starter is trusted, but not to be free of mistakes. */
+static int check_start(unsigned fds_n, struct err *err)
+{
+	bool is_valid = start.vcpus >= 1 && start.vcpus <= VMM_VCPUS_MAX && start.n_devices <= VMM_DEVICES_MAX && start.kvm >= 0 &&
+			start.kernel >= 0 && is_fd(start.kvm, fds_n) && is_fd(start.kernel, fds_n) && is_fd(start.initramfs, fds_n) &&
+			is_fd(start.uart, fds_n) && memchr(start.cmdline, 0, sizeof(start.cmdline));
+	for (uint32_t i = 0; i < start.n_devices && is_valid; i++) {
+		const struct vmm_device *d = &start.devices[i];
+		is_valid = d->kind > VMM_DEVICE_NONE && d->kind < VMM_DEVICE_KIND_COUNT && memchr(d->name, 0, sizeof(d->name));
+		for (unsigned k = 0; k < VMM_DEVICE_FDS && is_valid; k++)
+			is_valid = is_fd(d->fds[k], fds_n);
+		if (d->layers_n && is_valid)
+			is_valid = d->fds[0] >= 0 && d->layers_n <= fds_n - (unsigned)d->fds[0];
+		if ((d->kind == VMM_DEVICE_BLK || d->kind == VMM_DEVICE_PMEM || d->kind == VMM_DEVICE_NET || d->kind == VMM_DEVICE_FS) && is_valid)
+			is_valid = d->fds[0] >= 0;
+	}
+	if (!is_valid)
+		return err_set(err, ERR_INVALID, 0, "the start message is malformed");
+	if (start.memory_bytes < VMM_MEMORY_MIN || start.memory_bytes > VMM_MEMORY_MAX || start.memory_bytes % 4096)
+		return err_set(err, ERR_INVALID, 0, "a machine cannot have %llu bytes of memory", (unsigned long long)start.memory_bytes);
+	return 0;
+}
+
+static int fd_of(int32_t index)
+{
+	return index < 0 ? -1 : fds[index];
+}
+
+/* In the order that machine.h explains. */
+static int build(struct err *err)
+{
+	struct machine *m = &machine;
+	int r = machine_create(m, fds[start.kvm], err);
+	if (r >= 0)
+		r = machine_add_memory(m, start.memory_bytes, start.flags & VMM_START_SHARED, err);
+	if (r >= 0)
+		r = devices_map(m, &start, fds, err);
+	if (r >= 0)
+		r = arch_load(m, fds[start.kernel], fd_of(start.initramfs), start.cmdline, start.vcpus, start.n_devices, err);
+	if (r >= 0)
+		r = machine_add_vcpus(m, start.vcpus, err);
+	for (unsigned i = 0; i < start.vcpus && r >= 0; i++)
+		r = arch_set_vcpu(m, &m->vcpus[i], err);
+	if (r >= 0 && start.flags & VMM_START_UART && start.uart >= 0)
+		r = machine_add_uart(m, fds[start.uart], err);
+	return r < 0 ? r : devices_add(m, &start, fds, err);
+}
+
+/* ---- the parent */
+
+static void tell(enum vmm_event_type type, enum vmm_end end, const struct err *err)
+{
+	struct vmm_event event = { .type = type, .end = end, .dropped_writes = atomic_load(&machine.dropped_writes) };
+	for (unsigned i = 0; i < machine.windows_n; i++)
+		event.device_failures += machine.windows[i].dev->failures;
+	event.balloon_bytes = devices_balloon_bytes(&machine);
+	if (err)
+		event.err = *err;
+	/* A parent that does not listen is as good as gone, which its end will tell. */
+	(void)!send(parent.fd, &event, sizeof(event), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static void commanded(void *ctx, uint32_t events)
+{
+	struct vmm_command command;
+	ssize_t n = recv(parent.fd, &command, sizeof(command), MSG_DONTWAIT);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n != (ssize_t)sizeof(command) || command.type == VMM_STOP)
+		machine_end(&machine, VMM_END_STOPPED, NULL);
+	else if (command.type == VMM_BALLOON)
+		devices_set_balloon(&machine, command.value);
+	else if (command.type == VMM_STATS)
+		tell(VMM_EVENT_STATS, 0, NULL);
+}
+
+int monitor_run(int sock)
+{
+	struct err err = ERR_INIT;
+	unsigned fds_n = 0;
+	parent = (struct loop_source){ .fd = sock, .ready = commanded };
+	int r = receive_start(sock, &fds_n, &err);
+	if (r >= 0)
+		r = check_start(fds_n, &err);
+	if (r >= 0)
+		r = jail_enter(start.uid, start.gid, &err);
+	if (r >= 0)
+		r = build(&err);
+	/* What only building needed. */
+	for (unsigned i = 0; i < fds_n; i++) {
+		if ((int)i == start.kvm || (int)i == start.kernel || (int)i == start.initramfs)
+			close(fds[i]);
+	}
+	if (r >= 0)
+		r = loop_watch(&machine.loop, &parent, EPOLLIN);
+	if (r >= 0)
+		r = vcpus_start(&machine, &err);
+	if (r >= 0)
+		r = jail_confine_all(&err);
+	if (r >= 0)
+		r = vcpus_confine(&machine, jail_confine_vcpu, &err);
+	if (r < 0) {
+		err_context(&err, r, "start the machine");
+		tell(VMM_EVENT_END, VMM_END_ERROR, &err);
+		return VMM_END_ERROR;
+	}
+	tell(VMM_EVENT_STARTED, 0, NULL);
+	vcpus_run(&machine);
+	r = loop_run(&machine.loop);
+	int end = atomic_load(&machine.end);
+	if (r < 0 && end < 0) {
+		err_set(&machine.end_err, ERR_SYSTEM, r, "wait for the machine");
+		end = VMM_END_ERROR;
+	}
+	uart_flush(&machine.uart);
+	tell(VMM_EVENT_END, (enum vmm_end)end, err_is_set(&machine.end_err) ? &machine.end_err : NULL);
+	return end;
+}
