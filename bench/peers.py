@@ -12,23 +12,61 @@ PACKAGES = ["crun", "runc", "docker.io", "docker-cli", "podman", "containerd", "
             "iptables", "ca-certificates", "procps", "curl", "zstd", "pigz", "netavark", "aardvark-dns"]
 
 
+# What is pulled: Debian with two language runtimes.
+IMAGE_PACKAGES = ["python3", "python3-venv", "python3-dev", "nodejs", "npm", "ca-certificates"]
+
+
 class Peers:
-    def __init__(self, root):
-        self.root = pathlib.Path(root)
+    def __init__(self, where):
+        self.where = pathlib.Path(where)
+        self.root, self.image = self.where / "root", self.where / "image"
 
     def set_up(self):
         """Once; the folder is used again."""
-        if not (self.root / "usr/bin/crun").exists():
-            progress(f"peers: a Debian trixie in {self.root} (a few minutes, once)")
-            self.root.mkdir(parents=True, exist_ok=True)
-            subprocess.run(["mmdebstrap", "--variant=apt", "--include=" + ",".join(PACKAGES), "trixie", str(self.root)], check=True)
+        self.install(self.root, "the peers", "trixie", "apt", PACKAGES)
+        self.install(self.image, "an image to pull", "bookworm", "minbase", IMAGE_PACKAGES)
         # We are in a mount namespace of our own: all of this goes with it.
         run = lambda *argv: subprocess.run(argv, check=True)
         run("mount", "--bind", self.root, self.root)
         for kind, where in (("proc", "proc"), ("sysfs", "sys"), ("cgroup2", "sys/fs/cgroup"), ("tmpfs", "run"), ("tmpfs", "tmp")):
             run("mount", "-t", kind, "none", self.root / where)
         run("mount", "--bind", "/dev", self.root / "dev")
-        (self.root / "var/tmp/bench").mkdir(parents=True, exist_ok=True)
+
+    def install(self, root, what, release, variant, packages):
+        done = root / "etc/hull-bench-done"
+        if done.exists():
+            return
+        progress(f"{what}: a Debian {release} in {root} (a few minutes, once)")
+        shutil.rmtree(root, ignore_errors=True)
+        root.mkdir(parents=True)
+        subprocess.run(["mmdebstrap", f"--variant={variant}", "--include=" + ",".join(packages), release, str(root)], check=True)
+        done.touch()
+
+    def mount_state(self):
+        """Everybody's state on one ext4 of its own, so that nobody has a better file
+        system than another, and none a tired one. Returns where hull's goes."""
+        image, state = self.where / "state.ext4", self.where / "state"
+        inside = self.root / "var/tmp/bench"
+        image.unlink(missing_ok=True)
+        with open(image, "wb") as file:
+            file.truncate(24 << 30)
+        subprocess.run(["mkfs.ext4", "-q", "-F", image], check=True)
+        state.mkdir(exist_ok=True)
+        inside.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["mount", "-o", "loop", image, state], check=True)
+        # The loop device keeps the file for as long as it is mounted.
+        image.unlink()
+        for name in ("peers", "hull"):
+            (state / name).mkdir()
+        subprocess.run(["mount", "--bind", state / "peers", inside], check=True)
+        return state / "hull"
+
+    def mount_run(self):
+        """A tmpfs, as /run is, for hull."""
+        run = self.where / "run"
+        run.mkdir(exist_ok=True)
+        subprocess.run(["mount", "-t", "tmpfs", "none", run], check=True)
+        return run
 
     def has(self, program):
         return any((self.root / d / program).exists() for d in ("usr/bin", "usr/sbin", "usr/local/bin"))
@@ -46,7 +84,8 @@ class Dockerd:
     HOST = "unix:///run/bench-docker.sock"
 
     def __init__(self, peers, snapshotter=False):
-        self.peers, self.name = peers, "dockerd-containerd" if snapshotter else "dockerd"
+        self.peers, self.snapshotter = peers, snapshotter
+        self.name = "dockerd-containerd" if snapshotter else "dockerd"
         self.data = f"/var/tmp/bench/{self.name}"
         shutil.rmtree(str(peers.root) + self.data, ignore_errors=True)
         argv = ["chroot", str(peers.root), "dockerd", "--data-root", self.data, "--exec-root", "/run/bench-docker", "-p", "/run/bench-docker.pid",
@@ -71,5 +110,32 @@ class Dockerd:
     def stop(self):
         self.process.terminate()
         self.process.wait(60)
-        subprocess.run(["pkill", "-f", "bench-docker"], check=False)
+        shutil.rmtree(str(self.peers.root) + self.data, ignore_errors=True)
+
+
+class Containerd:
+    """containerd alone, for its ctr."""
+    ADDRESS = "/run/bench-containerd.sock"
+
+    def __init__(self, peers):
+        self.peers, self.data = peers, "/var/tmp/bench/containerd"
+        shutil.rmtree(str(peers.root) + self.data, ignore_errors=True)
+        with open(peers.root / "tmp/containerd.log", "wb") as log:
+            self.process = subprocess.Popen(["chroot", str(peers.root), "containerd", "--root", self.data, "--state", "/run/bench-containerd",
+                                             "--address", self.ADDRESS], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                                            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"})
+        for _ in range(100):
+            try:
+                self.command("version").run()
+                return
+            except Failed:
+                time.sleep(0.2)
+        raise Failed("containerd does not come up: " + (peers.root / "tmp/containerd.log").read_text()[-1500:])
+
+    def command(self, *argv, code=0):
+        return self.peers.command("ctr", "--address", self.ADDRESS, *argv, code=code)
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(60)
         shutil.rmtree(str(self.peers.root) + self.data, ignore_errors=True)

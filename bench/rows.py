@@ -5,13 +5,14 @@ import json
 import os
 import pathlib
 import shutil
+import socket
 import statistics
 import subprocess
 import time
 
 from lib import leaks
 from measure import Command, Failed, in_turn, median_ms, progress
-from peers import Dockerd
+from peers import Containerd, Dockerd
 
 
 class Row:
@@ -40,9 +41,12 @@ class Bench:
     def hull_command(self, *argv, code=0):
         return Command([self.hull.bin, *argv], self.hull.env, code=code)
 
-    def docker(self):
+    def docker(self, snapshotter=False):
+        """The daemon, of one kind or the other; another one is stopped first."""
+        if self.dockerd and self.dockerd.snapshotter != snapshotter:
+            self.stop()
         if not self.dockerd:
-            self.dockerd = Dockerd(self.peers)
+            self.dockerd = Dockerd(self.peers, snapshotter)
             with open(self.hull.dir / "image.tar", "rb") as tar:
                 subprocess.run(["chroot", self.peers.root, "docker", "-H", Dockerd.HOST, "import", "-", "demo"], stdin=tar, check=True,
                                capture_output=True)
@@ -148,19 +152,20 @@ class Bench:
     # ---- fetching
 
     def layers(self):
-        """Four layers of a Debian root file system, 150 to 300 MB."""
+        """Four layers of a Debian with language runtimes: tars, and how many entries."""
         base = self.hull.dir / "debian"
         base.mkdir()
-        paths = [["bin", "sbin", "lib", "lib64", "etc", "usr/bin", "usr/lib64"], ["usr/lib/x86_64-linux-gnu"], ["usr/share"], ["usr/sbin"]]
-        # A plain Debian: without the peers' own programs.
-        peers = ["docker*", "podman*", "containerd*", "ctr", "skopeo", "runc", "netavark", "aardvark-dns"]
-        skip = ["--exclude=usr/share/doc"] + [f"--exclude={d}/{p}" for p in peers for d in ("usr/bin", "usr/sbin", "usr/lib/podman")]
-        layers = []
-        for i, path in enumerate(paths):
+        skip = ["--exclude=usr/share/doc", "--exclude=usr/include", "--exclude=var/cache", "--exclude=var/lib/apt"]
+        parts = [["bin", "sbin", "lib", "lib64", "etc", "var", "usr/bin", "usr/sbin", "usr/lib64", "usr/lib", "--exclude=usr/lib/x86_64-linux-gnu"],
+                 ["usr/lib/x86_64-linux-gnu"], ["usr/share/nodejs"], ["usr/share", "--exclude=usr/share/nodejs"]]
+        layers, entries = [], 0
+        for i, part in enumerate(parts):
             tar = base / f"{i}.tar"
-            subprocess.run(["tar", "-C", self.peers.root, *skip, "-cf", tar, *path], check=True)
+            paths = [p for p in part if not p.startswith("--")]
+            subprocess.run(["tar", "-C", self.peers.image, *skip, *(p for p in part if p.startswith("--")), "-cf", tar, *paths], check=True)
+            entries += len(subprocess.run(["tar", "-tf", tar], capture_output=True, check=True).stdout.splitlines())
             layers.append(tar)
-        return layers
+        return layers, entries
 
     def push(self, registry, name, layers, kind):
         """An OCI image made by hand, so that the layers are those, and as compressed."""
@@ -191,63 +196,82 @@ class Bench:
         return [d["digest"] for d in descriptors], size
 
     def floor(self, registry, name, digests, kind):
-        """Download, checksum, decompress, checksum, one sequential write: two layers
-        at a time, by curl, sha256sum and the decompressor."""
-        tool = "gzip -dc" if kind == "gzip" else "zstd -dcq"
-        script = self.hull.dir / "floor.sh"
-        script.write_text("".join(
-            f"(curl -s http://{registry}/v2/{name}/blobs/{d} | tee >(sha256sum >/dev/null) | {tool} | tee >(sha256sum >/dev/null) "
-            f"> {self.hull.dir}/floor-{i}) &\n" + ("wait\n" if i % 2 else "") for i, d in enumerate(digests)) + "wait\n")
-        return Command(["bash", script])
+        """bench/floor.c."""
+        program = pathlib.Path(os.environ["HULL_BUILD"]) / "bench/floor"
+        subprocess.run(["ninja", "-C", os.environ["HULL_BUILD"], "--quiet", "bench/floor"], check=True, stdout=subprocess.DEVNULL)
+        where = self.hull.dir / "floor"
+        where.mkdir(exist_ok=True)
+        return Command([program, kind, where, *(f"http://{registry}/v2/{name}/blobs/{d}" for d in digests)])
+
+    def registry(self, address):
+        (self.peers.root / "tmp/registry.yml").write_text("version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: /var/tmp/bench/registry\n"
+                                                          f"http:\n  addr: {address}\nlog:\n  level: error\n")
+        server = subprocess.Popen(["chroot", self.peers.root, "docker-registry", "serve", "/tmp/registry.yml"], stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.DEVNULL)
+        for _ in range(100):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", int(address.split(":")[1]))) == 0:
+                    return server
+            time.sleep(0.1)
+        server.kill()
+        raise Failed("docker-registry does not come up")
 
     def pull(self):
         if not self.peers.has("docker-registry"):
             yield Row.missing("pull", "docker-registry is not there")
             return
-        registry = "127.0.0.1:5055"
-        (self.peers.root / "tmp/registry.yml").write_text("version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: /var/tmp/bench/registry\n"
-                                                          f"http:\n  addr: {registry}\nlog:\n  level: error\n")
-        server = subprocess.Popen(["chroot", self.peers.root, "docker-registry", "serve", "/tmp/registry.yml"], stdout=subprocess.DEVNULL,
-                                  stderr=subprocess.DEVNULL)
-        containerd = None
+        address = "127.0.0.1:5055"
+        server = self.registry(address)
+        images, size = {}, 0
         try:
-            time.sleep(1)
-            layers = self.layers()
+            layers, entries = self.layers()
             for kind in ("gzip", "zstd"):
                 progress(f"  {kind}: compressing and pushing")
-                digests, size = self.push(registry, kind, layers, kind)
-                image = f"{registry}/{kind}:latest"
-                hull = self.hull_command("run", "--rm", "--pull", "always", "--network", "none", image, "true")
-                floor = self.floor(registry, kind, digests, kind)
-                docker = self.docker()
-                timed = {"hull": [], "floor": [], "docker": []}
-                for _ in range(3):
-                    timed["hull"].append(hull.run())
-                    self.hull("rmi", "-f", image)
-                    timed["floor"].append(floor.run())
-                    timed["docker"].append(docker.command("run", "--rm", "--network", "none", image, "true").run())
-                    docker.command("rmi", "-f", image).run()
-                what = f"pull and run, 4 layers, {size >> 20} MB, {kind}"
-                ours = statistics.median(timed["hull"])
-                yield Row.ratio(what, ours, "docker, its default store", statistics.median(timed["docker"]), 0.1, "s")
-                yield Row.ratio(what, ours, "curl, sha256sum and the decompressor alone", statistics.median(timed["floor"]), 1.3, "s")
-            self.stop()
-            self.dockerd = Dockerd(self.peers, snapshotter=True)
-            for kind in ("gzip", "zstd"):
-                image = f"{registry}/{kind}:latest"
-                hull = self.hull_command("run", "--rm", "--pull", "always", "--network", "none", image, "true")
-                timed = {"hull": [], "docker": []}
-                for _ in range(3):
-                    timed["hull"].append(hull.run())
-                    self.hull("rmi", "-f", image)
-                    timed["docker"].append(self.dockerd.command("run", "--rm", "--network", "none", image, "true").run())
-                    self.dockerd.command("rmi", "-f", image).run()
-                yield Row.ratio(f"pull and run, 4 layers, {kind}", statistics.median(timed["hull"]), "docker, its containerd store",
-                                statistics.median(timed["docker"]), 0.25, "s")
+                digests, size = self.push(address, kind, layers, kind)
+                images[kind] = digests
+            # One peer at a time, so that none has another's daemon beside it.
+            for peer, most in (("the floor", 1.3), ("ctr images pull", 1 / 4), ("docker, its containerd store", 1 / 4),
+                               ("docker, its default store", 1 / 10)):
+                for kind, digests in images.items():
+                    what = f"pull until run, 4 layers, {entries:,} files, {size >> 20} MB, {kind}"
+                    try:
+                        yield self.pull_against(peer, most, what, f"{address}/{kind}:latest", kind, address, digests)
+                    except (Failed, subprocess.CalledProcessError) as error:
+                        yield Row.missing(f"{what}, against {peer}", error)
         finally:
+            self.stop()
             server.kill()
             server.wait()
             shutil.rmtree(self.peers.root / "var/tmp/bench/registry", ignore_errors=True)
+
+    def pull_against(self, peer, most, what, image, kind, address, digests):
+        hull = self.hull_command("run", "--rm", "--pull", "always", "--network", "none", image, "true")
+        ctr = None
+        if peer == "the floor":
+            theirs, clean = [self.floor(address, kind, digests, kind)], []
+        elif peer == "ctr images pull":
+            self.stop()
+            ctr = Containerd(self.peers)
+            theirs = [ctr.command("images", "pull", "--plain-http", image)]
+            clean = [ctr.command("images", "rm", "--sync", image)]
+        else:
+            docker = self.docker(snapshotter="containerd" in peer)
+            theirs = [docker.command("run", "--rm", "--network", "none", image, "true")]
+            clean = [docker.command("rmi", "-f", image)]
+        timed = {"hull": [], "peer": []}
+        try:
+            for _ in range(5):
+                os.sync()
+                timed["hull"].append(hull.run())
+                self.hull("rmi", "-f", image)
+                os.sync()
+                timed["peer"].append(sum(command.run() for command in theirs))
+                for command in clean:
+                    command.run()
+        finally:
+            if ctr:
+                ctr.stop()
+        return Row.ratio(what, statistics.median(timed["hull"]), peer, statistics.median(timed["peer"]), most, "s")
 
 
 ALL = {"start": Bench.start_without_network, "bridge": Bench.start_with_network, "exec": Bench.exec, "memory": Bench.memory,
