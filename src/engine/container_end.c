@@ -285,7 +285,7 @@ int containers_ended(struct engine *engine, struct container *c, const struct ru
 		return r;
 	if (!monitor_removed_run(end->sock))
 		return containers_finish(engine, c->id, err);
-	r = networks_release(engine, c->id, err);
+	r = networks_release_removed(engine, c->id, err);
 	if (r >= 0)
 		r = volumes_unused(engine, c->id, err);
 	struct run_end told = *end;

@@ -225,6 +225,8 @@ static int write_monitor_conf(struct launch *l, struct err *err)
 	conf->stop_signal = (uint32_t)signo;
 	if (c->has_stop_timeout)
 		conf->stop_timeout_s = c->stop_timeout_s < 0 ? UINT32_MAX : (uint32_t)c->stop_timeout_s;
+	for (size_t i = 0; i < l->spec->interfaces_n; i++)
+		strv_add(&conf->links, l->spec->interfaces[i].host_name);
 	conf->auto_remove = c->auto_remove;
 	conf->tty = c->tty;
 	conf->open_stdin = c->open_stdin;

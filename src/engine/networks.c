@@ -183,7 +183,7 @@ int networks_reserve(struct engine *engine, struct container *c, const struct im
 	return r;
 }
 
-static int release_interfaces(struct engine *engine, const char *id, struct err *err)
+static int release_interfaces(struct engine *engine, const char *id, bool links_go_by_themselves, struct err *err)
 {
 	CLEANUP_DB_STMT struct db_stmt *row = NULL;
 	int r = db_query(engine->db, &row, err, "SELECT host_name FROM endpoints WHERE container = ? AND host_name IS NOT NULL", "s",
@@ -193,7 +193,7 @@ static int release_interfaces(struct engine *engine, const char *id, struct err 
 		CLEANUP_FREE char *name = str_dup(db_text(row, 0));
 		struct spec_interface i = { .host_name = name };
 		any = true;
-		if (name)
+		if (name && !links_go_by_themselves)
 			r = net_detach(&i, 1, err);
 	}
 	if (r >= 0 && any)
@@ -205,7 +205,7 @@ static int release_interfaces(struct engine *engine, const char *id, struct err 
 	return r < 0 ? r : 0;
 }
 
-int networks_release(struct engine *engine, const char *id, struct err *err)
+static int release(struct engine *engine, const char *id, bool links_go_by_themselves, struct err *err)
 {
 	int64_t one;
 	int r = db_query_i64(engine->db, &one, err, NETWORKS_HAS_ANY, "ss", id, id);
@@ -214,5 +214,15 @@ int networks_release(struct engine *engine, const char *id, struct err *err)
 	r = ports_release(engine, id, err);
 	if (r >= 0)
 		r = FAULT("network.unpublished");
-	return r < 0 ? r : release_interfaces(engine, id, err);
+	return r < 0 ? r : release_interfaces(engine, id, links_go_by_themselves, err);
+}
+
+int networks_release(struct engine *engine, const char *id, struct err *err)
+{
+	return release(engine, id, false, err);
+}
+
+int networks_release_removed(struct engine *engine, const char *id, struct err *err)
+{
+	return release(engine, id, true, err);
 }

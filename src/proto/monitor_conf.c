@@ -44,6 +44,7 @@ static const struct field fields[] = {
 	FE(restart, RESTART_POLICY_COUNT),
 	F(restart_max_retries, FIELD_U32),
 	F(health_test, FIELD_STRV),
+	F(links, FIELD_STRV),
 	F(health_interval_ns, FIELD_I64),
 	F(health_timeout_ns, FIELD_I64),
 	F(health_start_period_ns, FIELD_I64),

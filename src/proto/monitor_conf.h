@@ -74,6 +74,9 @@ struct monitor_conf {
 	uint32_t health_retries;
 	enum health_action health_on_failure;
 
+	/* The host's ends of its interfaces. */
+	struct strv links;
+
 	uint32_t stop_signal;
 	uint32_t stop_timeout_s; /* UINT32_MAX: wait for ever */
 	bool auto_remove;

@@ -14,7 +14,8 @@
  *   ATTACH flags          -> OK, then STDOUT/STDERR..., at the end EXIT,
  *                            and to the OWNER of a workload with --rm REMOVED
  *                            once its processes, control groups and folder
- *                            below $HULL_RUN are gone;
+ *                            below $HULL_RUN are gone; the links that
+ *                            monitor.conf names follow, after the word;
  *                            the client may send STDIN, STDIN_EOF, RESIZE
  *   WAIT                  -> (later) EXIT
  *   EXEC json (+3 fds)    -> STARTED (arg = pid; + pty master fd with a tty),

@@ -167,6 +167,19 @@ class Network(HullTest):
             self.assertEqual(self.hull.out("run", "--rm", "--network", "container:first", "demo", *what.split()),
                              self.hull.out("exec", "first", *what.split()), what)
 
+    def test_the_link_goes_with_the_container_though_a_stranger_holds_the_network(self):
+        running = self.hull.start("run", "--rm", "--name", "held", "-i", "demo", "cat", stdin=subprocess.PIPE)
+        self.eventually(lambda: self.hull.out("ps", "-q", "--filter", "name=held"))
+        container, pid = self.hull.out("inspect", "-f", "{{.Id}} {{.State.Pid}}", "held").split()
+        links = lambda: subprocess.run(["ip", "-br", "link"], capture_output=True, text=True, check=True).stdout
+        self.assertIn(f"hv{container[:11]}", links())
+        with open(f"/proc/{pid}/ns/net", "rb"):
+            running.stdin.close()
+            self.assertEqual(running.wait(20), 0)
+            self.eventually(lambda: f"hv{container[:11]}" not in links())
+        running.stdout.close()
+        running.stderr.close()
+
     def test_host_s_network_has_the_host_s_names(self):
         out = self.hull.out("run", "--rm", "--network", "host", "--add-host", "db:192.0.2.9", "demo", "sh", "-c",
                             "hostname; cat /etc/hostname; echo $HOSTNAME; cat /etc/hosts")

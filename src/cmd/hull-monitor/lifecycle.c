@@ -23,6 +23,7 @@
 #include "fault.h"
 #include "fd.h"
 #include "monitor.h"
+#include "net_attach.h"
 #include "str.h"
 #include "thread_caps.h"
 
@@ -408,6 +409,13 @@ static void remove_run(struct monitor *m)
 	if (m->isolation->destroy(&m->handle, NULL) < 0 || fd_remove_tree_at(m->run_dirfd, path) < 0)
 		return; /* the owner sees that no REMOVED comes */
 	client_tell_removed(m);
+	/* With nobody left in it the network namespace goes, and its links with it:
+	 * when the kernel comes to it, or when the last stranger who looks into it
+	 * leaves. The address may be somebody else's before that. */
+	for (size_t i = 0; i < m->conf->links.n; i++) {
+		struct spec_interface link = { .host_name = m->conf->links.v[i] };
+		(void)!net_detach(&link, 1, NULL);
+	}
 }
 
 static void end_now(void *ctx)

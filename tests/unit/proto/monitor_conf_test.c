@@ -20,6 +20,7 @@ TEST(conf_survives_the_file)
 	a->restart_max_retries = 7;
 	a->tty = true;
 	a->stop_timeout_s = UINT32_MAX;
+	strv_add(&a->links, "hv0123456789a");
 	strv_add(&a->health_test, "/bin/sh");
 	strv_add(&a->health_test, "");
 	strv_add(&a->health_test, "a\nb\\n");
@@ -33,6 +34,8 @@ TEST(conf_survives_the_file)
 	CHECK(b->tty && !b->open_stdin);
 	CHECK_EQ(b->stop_timeout_s, UINT32_MAX);
 	CHECK_EQ(b->health_interval_ns, 30000000000LL);
+	CHECK_EQ(b->links.n, 1);
+	CHECK_STR(b->links.v[0], "hv0123456789a");
 	CHECK_EQ(b->health_test.n, 3);
 	CHECK_STR(b->health_test.v[1], "");
 	CHECK_STR(b->health_test.v[2], "a\nb\\n");
