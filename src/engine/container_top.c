@@ -65,14 +65,28 @@ static char *read_command(int dir)
 	return str_printf("[%.*s]", (int)strcspn(buf_str(&text), "\n"), buf_str(&text));
 }
 
+/* How long ago a process started. */
+static int64_t age_ns(unsigned long long start_ticks)
+{
+	int64_t since_boot_ns = (int64_t)start_ticks * (1000000000 / sysconf(_SC_CLK_TCK));
+	struct timespec boot;
+	clock_gettime(CLOCK_BOOTTIME, &boot);
+	return boot.tv_sec * INT64_C(1000000000) + boot.tv_nsec - since_boot_ns;
+}
+
+/* ps's "C": processor time over the life so far, at most 99. */
+static unsigned busy_percent(const struct stat_fields *f)
+{
+	int64_t age = age_ns(f->start_ticks), busy = (int64_t)(f->utime + f->stime) * (1000000000 / sysconf(_SC_CLK_TCK));
+	int64_t percent = age > 0 ? busy / (age / 100 + 1) : 0;
+	return percent > 99 ? 99 : (unsigned)percent;
+}
+
 static char *start_text(unsigned long long ticks)
 {
 	char out[16];
 	struct tm tm;
-	int64_t since_boot_ns = (int64_t)ticks * (1000000000 / sysconf(_SC_CLK_TCK));
-	struct timespec boot;
-	clock_gettime(CLOCK_BOOTTIME, &boot);
-	int64_t ago_ns = boot.tv_sec * INT64_C(1000000000) + boot.tv_nsec - since_boot_ns;
+	int64_t ago_ns = age_ns(ticks);
 	time_t start = (time_t)((clock_wall_ns() - ago_ns) / 1000000000);
 	localtime_r(&start, &tm);
 	strftime(out, sizeof(out), ago_ns < INT64_C(86400) * 1000000000 ? "%H:%M" : "%b%d", &tm);
@@ -109,6 +123,7 @@ static void add_process(const struct container *c, pid_t pid, struct process_tab
 	strv_printf(&ret->cells, "%u", inner_id(c, st.st_uid));
 	strv_printf(&ret->cells, "%d", pid);
 	strv_printf(&ret->cells, "%d", f.ppid);
+	strv_printf(&ret->cells, "%u", busy_percent(&f));
 	strv_add(&ret->cells, start);
 	strv_add(&ret->cells, tty);
 	strv_printf(&ret->cells, "%02llu:%02llu:%02llu", seconds / 3600, seconds / 60 % 60, seconds % 60);
@@ -117,7 +132,7 @@ static void add_process(const struct container *c, pid_t pid, struct process_tab
 
 static void from_proc(const struct container *c, const pid_t *pids, size_t n, struct process_table *ret)
 {
-	static const char *const titles[] = { "UID", "PID", "PPID", "STIME", "TTY", "TIME", "CMD" };
+	static const char *const titles[] = { "UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD" };
 	for (size_t i = 0; i < ARRAY_LEN(titles); i++)
 		strv_add(&ret->titles, titles[i]);
 	for (size_t i = 0; i < n; i++)
@@ -126,9 +141,9 @@ static void from_proc(const struct container *c, const pid_t *pids, size_t n, st
 
 /* ---- ps ---- */
 
-static int run_ps(const struct strv *args, struct buf *out, struct err *err)
+static int run_ps(const struct strv *args, bool is_quiet, struct buf *out, struct err *err)
 {
-	int pair[2], status;
+	int pair[2], status = 0;
 	pid_t pid;
 	CLEANUP_STRV struct strv argv = { 0 };
 	strv_add(&argv, "ps");
@@ -139,6 +154,8 @@ static int run_ps(const struct strv *args, struct buf *out, struct err *err)
 	posix_spawn_file_actions_t actions;
 	posix_spawn_file_actions_init(&actions);
 	int r = posix_spawn_file_actions_adddup2(&actions, write_end, 1);
+	if (r == 0 && is_quiet)
+		r = posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
 	if (r == 0)
 		r = posix_spawnp(&pid, "ps", &actions, NULL, argv.v, environ);
 	posix_spawn_file_actions_destroy(&actions);
@@ -182,9 +199,20 @@ static bool has_pid(const pid_t *pids, size_t n, const char *text)
 
 static int from_ps(const struct strv *args, const pid_t *pids, size_t n, struct process_table *ret, struct err *err)
 {
-	CLEANUP_BUF struct buf text = BUF_INIT(TEXT_MAX_BYTES);
-	CLEANUP_STRV struct strv lines = { 0 };
-	int r = run_ps(args, &text, err);
+	CLEANUP_BUF struct buf text = BUF_INIT(TEXT_MAX_BYTES), list = BUF_INIT(TEXT_MAX_BYTES);
+	CLEANUP_STRV struct strv lines = { 0 }, with_pids = { 0 };
+	/* By number: "-o pid,comm" alone shows the processes of this terminal. Some
+	 * options (as f) and some programs called ps do not go with it. */
+	int r = buf_append_str(&list, "-q");
+	for (size_t i = 0; i < n && r == 0; i++)
+		r = buf_printf(&list, "%s%d", i ? "," : "", pids[i]);
+	strv_extend(&with_pids, args);
+	strv_add(&with_pids, buf_str(&list));
+	struct err first = ERR_INIT;
+	if (r == 0 && run_ps(&with_pids, true, &text, &first) < 0) {
+		buf_clear(&text);
+		r = run_ps(args, false, &text, err);
+	}
 	if (r < 0)
 		return r;
 	strv_split(&lines, buf_str(&text), '\n');

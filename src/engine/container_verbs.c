@@ -203,6 +203,8 @@ int containers_rename(struct engine *engine, const char *name, const char *to, s
 	int r = container_find(engine, name, &c, err);
 	if (r == 0)
 		r = container_name_check(&to, err);
+	if (r == 0 && str_eq(to, c->name))
+		return err_set(err, ERR_INVALID, 0, "Renaming a container with the same name as its current name");
 	if (r < 0)
 		return r;
 	CLEANUP_DB_TX struct db_tx tx = { 0 };

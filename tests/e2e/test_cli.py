@@ -44,7 +44,9 @@ class Cli(HullTest):
         self.assertIn("try: hull --config", self.fails("--conifg", "x", "ps", code=2))
         self.assertIn("flag needs an argument: --memory", self.fails("run", "--memory", code=125))
         # As Docker: no suggestion, a usage line.
-        self.assertNotIn("try:", self.docker("run", "--memroy", "1", "demo", code=125).stderr)
+        self.assertEqual(self.docker("run", "--memroy", "1", "demo", code=125).stderr,
+                         "unknown flag: --memroy\n\nUsage:  docker run [OPTIONS] IMAGE [COMMAND] [ARG...]\n\n"
+                         "Run 'docker run --help' for more information\n")
 
     def test_what_docker_has_and_hull_has_not(self):
         self.assertIn("hull: 'swarm' is not part of hull\n  why: hull has no swarm\n", self.fails("swarm", "init"))
@@ -119,7 +121,7 @@ class Cli(HullTest):
         self.assertIn("no such file", self.fails("exec", "--env-file", "/nosuch", "up", "env").lower())
 
     def test_counts_of_arguments(self):
-        self.assertIn("'hull run' requires at least 1 argument", self.fails("run", code=125))
+        self.assertIn("'hull run' requires at least 1 argument", self.fails("run"))
         self.assertIn("'hull rename' requires 2 arguments", self.fails("rename", "a"))
         self.assertIn("'hull version' accepts no arguments", self.fails("version", "x"))
 
@@ -142,6 +144,19 @@ class Cli(HullTest):
         self.assertTrue(self.docker("-H", "tcp://a:1", "ps", code=1).stderr.startswith(
             "Cannot connect to the Docker daemon at tcp://a:1. Is the docker daemon running?\n"))
         self.assertRegex(self.docker("--version").stdout, r"^Docker version [0-9.]+, build ")
+        # What Docker's client finds by itself is not the daemon's word.
+        self.assertTrue(self.docker("run", "--dns", "x", "demo", code=125).stderr.startswith('invalid argument "x" for "--dns" flag: '))
+        self.assertEqual(self.docker("run", code=1).stderr,
+                         "docker: 'docker run' requires at least 1 argument\n\nUsage:  docker run [OPTIONS] IMAGE [COMMAND] [ARG...]\n\n"
+                         "See 'docker run --help' for more information\n")
+        self.assertEqual(self.docker("run", "-it", "demo", code=1).stderr.splitlines()[0], "the input device is not a TTY")
+        self.assertEqual(self.docker("cp", "a", "b", code=1).stderr.splitlines()[0], "must specify at least one container source")
+        self.assertEqual(self.docker("update", "x", code=1).stderr, "you must provide one or more flags when using this command\n")
+        self.assertEqual(self.docker("login", "--password-stdin", code=1).stderr, "the --password-stdin option requires --username to be set\n")
+        self.assertEqual(self.docker("container", "nosuch", code=1).stderr,
+                         "docker: unknown command: docker container nosuch\n\nUsage:  docker container\n\n"
+                         "Run 'docker container --help' for more information\n")
+        self.assertIn("Invalid escape keys (nosuch)", self.docker("run", "--detach-keys", "nosuch", "demo", "true", code=125).stderr)
 
     # ---- the dial
 

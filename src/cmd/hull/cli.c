@@ -31,7 +31,7 @@ static int set_log_level(void *opts, const char *value, struct err *err)
 			((struct cli *)opts)->log_level = names[i].level;
 			return 0;
 		}
-	return err_set(err, ERR_INVALID, 0, "it is debug, info, warn, error or fatal");
+	return err_set(err, ERR_INVALID, 0, "Unable to parse logging level: %s; it is debug, info, warn, error or fatal", value);
 }
 
 /* The library reads the environment: each use of the option adds a word there. */
@@ -168,11 +168,17 @@ int cli_fail_early(struct cli *cli, const struct err *err)
 	return after_error(cli, err);
 }
 
+int cli_fail_client(struct cli *cli, const struct err *err)
+{
+	print_error(cli, "", err);
+	return cli->verb && cli->verb->is_docker ? EXIT_FAILED : cli_exit_code(err->kind);
+}
+
 int cli_usage_error(struct cli *cli, const struct err *err)
 {
 	const struct verb *v = cli->verb;
 
-	print_error(cli, cli->as_docker ? "docker: " : "", err);
+	print_error(cli, "", err);
 	if (v && !str_eq(cli->error_format, "json")) {
 		if (cli->as_docker || !*err->hint)
 			fprintf(stderr, "\nUsage:  %s %s %s\n", cli->prog, v->names[0], v->args ? v->args : "");
@@ -285,6 +291,18 @@ static int check_args(const struct cli *cli, int n, struct err *err)
 	return -EINVAL;
 }
 
+/* Docker's client words this otherwise than a bad flag. */
+static int wrong_count(struct cli *cli, const struct err *err)
+{
+	const struct verb *v = cli->verb;
+
+	print_error(cli, "docker: ", err);
+	if (!str_eq(cli->error_format, "json"))
+		fprintf(stderr, "\nUsage:  %s %s %s\n\n%s '%s %s --help' for more information\n", cli->prog, v->names[0],
+			v->args ? v->args : "", cli->as_docker ? "See" : "Run", cli->prog, v->names[0]);
+	return v->is_docker ? EXIT_FAILED : EXIT_USAGE;
+}
+
 /* "hull run --memory 512m nginx": the user's own line with the word put right. */
 static void suggest_option(struct cli *cli, const struct option_parse *p, int argc, char **argv, struct err *err)
 {
@@ -375,8 +393,7 @@ static int run_verb(struct cli *cli, const struct verb *verb, int argc, char **a
 		help_verb(stdout, cli, verb);
 		code = EXIT_OK;
 	} else if (check_args(cli, p.n_args, &err) < 0) {
-		cli_usage_error(cli, &err);
-		code = verb->fails_125 ? EXIT_DOCKER_FLAG : (verb->is_docker ? EXIT_FAILED : EXIT_USAGE);
+		code = wrong_count(cli, &err);
 	} else if (!verb->is_local && !verb->is_hidden && check_engine(cli, argc, argv, &err) < 0) {
 		code = cli_fail_early(cli, &err);
 	} else {
@@ -405,8 +422,10 @@ static int unknown_verb(struct cli *cli, const char *group, const char *word)
 		return EXIT_FAILED;
 	}
 	if (cli->as_docker) {
-		fprintf(stderr, "docker: unknown command: docker %s\n\nRun 'docker%s%s --help' for more information\n", name,
-			group ? " " : "", group ? group : "");
+		fprintf(stderr, "docker: unknown command: docker %s\n\n", name);
+		if (group)
+			fprintf(stderr, "Usage:  docker %s\n\n", group);
+		fprintf(stderr, "Run 'docker%s%s --help' for more information\n", group ? " " : "", group ? group : "");
 		return EXIT_FAILED;
 	}
 	err_set(&err, ERR_INVALID, 0, "'%s' is not a hull command", name);

@@ -46,6 +46,9 @@ int cli_fail(struct cli *cli, const struct err *err);
 /* The same for what Docker's client finds by itself, without asking an engine:
  * called as docker, the text is not the daemon's. */
 int cli_fail_early(struct cli *cli, const struct err *err);
+/* The same for what ends Docker's client before it has asked for anything (no
+ * terminal, arguments that contradict each other): bare, and 1 of Docker's verbs. */
+int cli_fail_client(struct cli *cli, const struct err *err);
 /* The same, without changing what is returned later: one line of a loop. */
 void cli_print_error(struct cli *cli, const struct err *err);
 /* The user's command line is wrong: prints the error, the usage line and where

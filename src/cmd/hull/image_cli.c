@@ -118,6 +118,40 @@ static void print_table(const struct image_rows *rows)
 		}
 }
 
+/* "CREATED AT" for what has a column only when it is asked for. */
+static char *title_of(const struct image_column *column)
+{
+	CLEANUP_BUF struct buf title = BUF_INIT(256);
+	int r = 0;
+	if (column->header)
+		return str_dup(column->header);
+	for (const char *p = column->key; *p && r == 0; p++) {
+		bool is_start = p > column->key && *p >= 'A' && *p <= 'Z' && p[-1] >= 'a' && p[-1] <= 'z';
+		char letter = *p >= 'a' && *p <= 'z' ? (char)(*p - 'a' + 'A') : *p;
+		r = buf_printf(&title, "%s%c", is_start ? " " : "", letter);
+	}
+	return str_dup(buf_str(&title));
+}
+
+/* What the template made of each row, tabs between columns, as a table. */
+static void align(const struct strv *lines)
+{
+	struct image_column column[32] = { 0 };
+	CLEANUP(image_rows_done) struct image_rows rows = { .columns = column };
+	CLEANUP_STRV struct strv header = { 0 };
+	strv_split(&header, lines->v[0], '\t');
+	rows.columns_n = header.n < ARRAY_LEN(column) ? header.n : ARRAY_LEN(column);
+	for (size_t c = 0; c < rows.columns_n; c++)
+		column[c].header = header.v[c];
+	for (size_t i = 1; i < lines->n; i++) {
+		CLEANUP_STRV struct strv cells = { 0 };
+		strv_split(&cells, lines->v[i], '\t');
+		for (size_t c = 0; c < rows.columns_n; c++)
+			strv_add(&rows.cells, c < cells.n ? cells.v[c] : "");
+	}
+	print_table(&rows);
+}
+
 int image_rows_print(const struct image_rows *rows, const char *format, struct err *err)
 {
 	size_t n = rows->cells.n / rows->columns_n;
@@ -125,28 +159,36 @@ int image_rows_print(const struct image_rows *rows, const char *format, struct e
 		print_table(rows);
 		return 0;
 	}
+	CLEANUP_STRV struct strv lines = { 0 };
+	CLEANUP_FORMAT struct format *template = NULL;
 	bool has_header = str_starts_with(format, "table ");
-	if (has_header)
-		format += strlen("table ");
-	for (size_t i = has_header ? 0 : 1; i <= n; i++) {
-		CLEANUP_BUF struct buf object = BUF_INIT(1 << 20);
+	int r = format_parse(has_header ? format + strlen("table ") : format, &template, err);
+	for (size_t i = has_header ? 0 : 1; r == 0 && i <= n; i++) {
+		CLEANUP_BUF struct buf object = BUF_INIT(1 << 20), line = BUF_INIT(16 << 20);
+		CLEANUP_JSON struct json *value = NULL;
 		struct json_writer w;
 		json_writer_init(&w, &object, 0);
 		jw_object(&w);
 		for (size_t c = 0; c < rows->columns_n; c++) {
 			const struct image_column *column = &rows->columns[c];
-			jw_kv_str(&w, column->key,
-				  i ? rows->cells.v[(i - 1) * rows->columns_n + c]
-				    : column->header ? column->header : column->key);
+			CLEANUP_FREE char *title = title_of(column);
+			jw_kv_str(&w, column->key, i ? rows->cells.v[(i - 1) * rows->columns_n + c] : title);
 		}
 		jw_object_end(&w);
-		int r = json_writer_finish(&w);
+		r = json_writer_finish(&w);
 		if (r < 0)
 			return err_set(err, ERR_SYSTEM, r, "print a row");
-		if ((r = format_print_object(stdout, format, &object, err)) < 0)
-			return r;
+		r = json_parse(object.data, object.len, "row", &value, err);
+		if (r == 0)
+			r = format_execute(template, value, &line, err);
+		if (r == 0 && has_header)
+			strv_add(&lines, buf_str(&line));
+		else if (r == 0)
+			printf("%s\n", buf_str(&line));
 	}
-	return 0;
+	if (r == 0 && has_header)
+		align(&lines);
+	return r;
 }
 
 void image_rows_print_key(const struct image_rows *rows, const char *key)

@@ -67,8 +67,9 @@ static int run_cp(struct cli *cli, const void *opts, int argc, char **argv)
 	int r = check_arguments(argv[0], in_source, argv[1], in_target, &err);
 	if (r == 0 && is_stream && in_source && isatty(STDOUT_FILENO))
 		r = err_set(&err, ERR_INVALID, 0, "cowardly refusing to write an archive to a terminal");
-	if (r == 0)
-		r = engine_open(&engine, &err);
+	if (r < 0)
+		return cli_fail_client(cli, &err);
+	r = engine_open(&engine, &err);
 	if (r == 0)
 		r = in_source ? containers_copy_from(engine, &request, &bytes, &err) : containers_copy_to(engine, &request, &bytes, &err);
 	if (r < 0)

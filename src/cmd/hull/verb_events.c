@@ -186,6 +186,18 @@ static void write_event(const struct event_row *e, bool names, struct json_write
 	jw_object_end(w);
 }
 
+/* "json", "{{json .}}", "{{ json . }}": the event itself, not its fields by name. */
+static bool is_json(const char *format)
+{
+	char bare[16];
+	size_t n = 0;
+	for (const char *p = format; *p && n < sizeof(bare) - 1; p++)
+		if (*p != ' ')
+			bare[n++] = *p;
+	bare[n] = '\0';
+	return !strchr(format, '{') || str_eq(bare, "{{json.}}");
+}
+
 struct stream {
 	const struct events_opts *opts;
 	int64_t last;
@@ -207,7 +219,7 @@ static int show(const struct event_row *event, void *ctx)
 	CLEANUP_BUF struct buf text = BUF_INIT(1 << 20);
 	struct json_writer w;
 	json_writer_init(&w, &text, 0);
-	write_event(&e, strchr(format, '{') != NULL, &w);
+	write_event(&e, !is_json(format), &w);
 	int r = json_writer_finish(&w);
 	return r < 0 ? err_set(s->err, ERR_SYSTEM, r, "print an event") : format_print_object(stdout, format, &text, s->err);
 }

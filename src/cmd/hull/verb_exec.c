@@ -7,6 +7,7 @@
 #include "cli.h"
 #include "clock.h"
 #include "containers.h"
+#include "detach_keys.h"
 #include "event_log.h"
 #include "flag_parse.h"
 #include "monitor_proto.h"
@@ -83,8 +84,10 @@ static int run_exec(struct cli *cli, const void *opts, int argc, char **argv)
 				      .no_stdin = !o->interactive };
 	struct exec_io io;
 	struct attach_result end = { 0 };
+	if (r == 0 && attach_check_terminal(o->tty, attach.stdin_fd >= 0, &err) < 0)
+		return cli_fail_client(cli, &err);
 	if (r == 0)
-		r = attach_check_terminal(o->tty, attach.stdin_fd >= 0, &err);
+		r = detach_keys_check(o->detach_keys, &err);
 	if (r == 0)
 		r = engine_open(&engine, &err);
 	if (r == 0)
@@ -133,8 +136,10 @@ static int run_attach(struct cli *cli, const void *opts, int argc, char **argv)
 	else if (r == 0 && !container_is_running(c))
 		r = err_set(&err, ERR_CONFLICT, 0, "cannot attach to a stopped container, start it first");
 	bool with_stdin = r == 0 && c->config->open_stdin && !o->no_stdin;
+	if (r == 0 && attach_check_terminal(c->config->tty, with_stdin, &err) < 0)
+		return cli_fail_client(cli, &err);
 	if (r == 0)
-		r = attach_check_terminal(c->config->tty, with_stdin, &err);
+		r = detach_keys_check(o->detach_keys, &err);
 	if (r == 0)
 		r = containers_connect(engine, c, &sock, &err);
 	if (r)

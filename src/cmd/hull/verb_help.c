@@ -26,7 +26,7 @@ static int run(struct cli *cli, const void *opts, int argc, char **argv)
 	const char *nearest = verbs_nearest(NULL, argv[0]);
 	if (nearest)
 		err_hint(&err, "%s help %s", cli->prog, nearest);
-	return cli_fail(cli, &err);
+	return cli_fail_client(cli, &err);
 }
 
 const struct verb verb_help = {

@@ -36,7 +36,7 @@ static const struct image_column columns[] = {
 /* What the filters ask for. */
 struct wanted {
 	int dangling; /* -1: either */
-	int64_t before_ns, since_ns;
+	int64_t before_ns, since_ns, until_ns;
 	struct strv labels, references;
 };
 
@@ -74,6 +74,9 @@ static int read_filter(struct store *store, const char *f, struct wanted *w, str
 		return created_of(store, eq + 1, &w->before_ns, err);
 	} else if (str_eq(key, "since")) {
 		return created_of(store, eq + 1, &w->since_ns, err);
+	} else if (str_eq(key, "until")) {
+		if (clock_parse_since(eq + 1, clock_wall_ns(), &w->until_ns) < 0)
+			return err_set(err, ERR_INVALID, 0, "invalid filter 'until=%s'", eq + 1);
 	} else {
 		return err_set(err, ERR_INVALID, 0, "invalid filter '%s'", key);
 	}
@@ -85,6 +88,8 @@ static bool is_wanted(const struct image_summary *s, const struct wanted *w)
 	if (w->dangling >= 0 && (s->tags.n == 0) != (w->dangling == 1))
 		return false;
 	if ((w->before_ns && s->created_ns >= w->before_ns) || (w->since_ns && s->created_ns <= w->since_ns))
+		return false;
+	if (w->until_ns && s->created_ns >= w->until_ns)
 		return false;
 	return image_matches_labels(&s->labels, &w->labels);
 }

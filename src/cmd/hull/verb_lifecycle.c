@@ -8,6 +8,7 @@
 #include "attach_session.h"
 #include "cli.h"
 #include "containers.h"
+#include "detach_keys.h"
 #include "monitor_proto.h"
 #include "signal_names.h"
 
@@ -118,8 +119,10 @@ static int start_attached(struct cli *cli, const struct lifecycle_opts *opts, co
 		r = container_find(engine, name, &c, &err);
 	if (r == 0)
 		r = container_load_config(c, &err);
+	if (r == 0 && attach_check_terminal(c->config->tty, opts->interactive, &err) < 0)
+		return cli_fail_client(cli, &err);
 	if (r == 0)
-		r = attach_check_terminal(c->config->tty, opts->interactive, &err);
+		r = detach_keys_check(opts->detach_keys, &err);
 	if (r == 0)
 		r = containers_launch(engine, c, &sock, &err);
 	if (r)

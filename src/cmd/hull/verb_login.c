@@ -107,12 +107,12 @@ static int no_terminal(struct err *err)
 }
 
 /* Fill @l from the options, an earlier log-in, or by asking. */
-static int gather(struct cli *cli, const struct login_opts *o, const char *server, struct registry_login *l, struct err *err)
+static int gather(const struct login_opts *o, const char *server, struct registry_login *l, struct err *err)
 {
 	if (o->password && o->password_stdin)
 		return err_set(err, ERR_INVALID, 0, "--password and --password-stdin are mutually exclusive");
 	if (o->password_stdin && !o->username)
-		return err_set(err, ERR_INVALID, 0, "Must provide --username with --password-stdin");
+		return err_set(err, ERR_INVALID, 0, "the --password-stdin option requires --username to be set");
 	if (!o->username && !o->password) {
 		int r = credentials_get(server, l, err);
 		if (r < 0)
@@ -165,12 +165,11 @@ static int check(const char *server, struct registry_login *l, struct err *err)
 	return 0;
 }
 
-static int login(struct cli *cli, const struct login_opts *o, const char *server, struct err *err)
+static int login(const char *server, struct registry_login *l, struct err *err)
 {
-	CLEANUP_REGISTRY_LOGIN struct registry_login l = { 0 };
 	CLEANUP_FREE char *where = NULL;
-	int r = gather(cli, o, server, &l, err);
-	if (r < 0 || (r = check(server, &l, err)) < 0 || (r = credentials_store(server, &l, &where, err)) < 0)
+	int r = check(server, l, err);
+	if (r < 0 || (r = credentials_store(server, l, &where, err)) < 0)
 		return r;
 	if (where)
 		fprintf(stderr,
@@ -185,8 +184,11 @@ static int login(struct cli *cli, const struct login_opts *o, const char *server
 static int run_login(struct cli *cli, const void *opts, int argc, char **argv)
 {
 	CLEANUP_FREE char *server = server_name(argc, argv);
+	CLEANUP_REGISTRY_LOGIN struct registry_login l = { 0 };
 	struct err err = ERR_INIT;
-	return login(cli, opts, server, &err) < 0 ? cli_fail(cli, &err) : 0;
+	if (gather(opts, server, &l, &err) < 0)
+		return cli_fail_client(cli, &err);
+	return login(server, &l, &err) < 0 ? cli_fail(cli, &err) : 0;
 }
 
 static int run_logout(struct cli *cli, const void *opts, int argc, char **argv)

@@ -7,6 +7,7 @@
 #include "attach_session.h"
 #include "cli.h"
 #include "containers.h"
+#include "detach_keys.h"
 #include "monitor_proto.h"
 #include "registry_cli.h"
 #include "run_flags.h"
@@ -59,6 +60,14 @@ static int create(struct cli *cli, struct engine *engine, const struct run_opts 
 	return r;
 }
 
+/* Whoever would have found it: the client's parser, the client, or the engine. */
+static int bad_flags(struct cli *cli, const struct err *err)
+{
+	if (str_starts_with(err->msg, "invalid argument "))
+		return cli_usage_error(cli, err);
+	return run_flags_is_engines(err) ? cli_fail(cli, err) : cli_fail_early(cli, err);
+}
+
 static int run_create(struct cli *cli, const void *opts, int argc, char **argv)
 {
 	const struct run_opts *o = opts;
@@ -67,7 +76,7 @@ static int run_create(struct cli *cli, const void *opts, int argc, char **argv)
 	CLEANUP_ENGINE struct engine *engine = NULL;
 	CLEANUP_CONTAINER struct container *c = NULL;
 	if (run_flags_build(o, false, argc, argv, &config, &err) < 0)
-		return run_flags_is_engines(&err) ? cli_fail(cli, &err) : cli_fail_early(cli, &err);
+		return bad_flags(cli, &err);
 	if (engine_open(&engine, &err) < 0 ||
 	    create(cli, engine, o, config, false, &c, &err) < 0)
 		return cli_fail(cli, &err);
@@ -141,11 +150,11 @@ static int run_run(struct cli *cli, const void *opts, int argc, char **argv)
 	CLEANUP_ENGINE struct engine *engine = NULL;
 	CLEANUP_CONTAINER struct container *c = NULL;
 	if (run_flags_build(o, true, argc, argv, &config, &err) < 0)
-		return run_flags_is_engines(&err) ? cli_fail(cli, &err) : cli_fail_early(cli, &err);
-	if (!o->detach && attach_check_terminal(config->tty, config->attach_stdin, &err) < 0) {
-		cli_fail(cli, &err);
-		return 1;
-	}
+		return bad_flags(cli, &err);
+	if (!o->detach && attach_check_terminal(config->tty, config->attach_stdin, &err) < 0)
+		return cli_fail_client(cli, &err);
+	if (detach_keys_check(o->detach_keys, &err) < 0)
+		return cli_fail(cli, &err);
 	if (engine_open_to_run(&engine, &err) < 0 ||
 	    create(cli, engine, o, config, true, &c, &err) < 0)
 		return cli_fail(cli, &err);

@@ -65,7 +65,7 @@ static void look(struct engine *engine, struct container *c, const char *asked, 
 	if (!s->list)
 		abort();
 	struct watched *w = &s->list[s->n++];
-	*w = (struct watched){ .name = str_dup(c->name), .asked = str_dup(asked ? asked : c->id) };
+	*w = (struct watched){ .name = str_dup(c->name), .asked = asked ? str_dup(asked) : str_ndup(c->id, ID_SHORT) };
 	if (str_copy(w->id, sizeof(w->id), c->id) < 0)
 		w->id[0] = 0;
 	/* One that ended meanwhile shows dashes. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* update: limits, restart policy and published ports of containers that are there. */
 #include <stdio.h>
+#include <string.h>
 
 #include "cli.h"
 #include "container_update.h"
@@ -59,6 +60,14 @@ static void update_defaults(void *opts)
 	((struct run_opts *)opts)->memory_swappiness = -1;
 }
 
+/* Anything but the defaults. */
+static bool is_anything_asked(const struct run_opts *o)
+{
+	struct run_opts untouched = { 0 };
+	update_defaults(&untouched);
+	return memcmp(o, &untouched, sizeof(untouched)) != 0;
+}
+
 static int run_update(struct cli *cli, const void *opts, int argc, char **argv)
 {
 	struct err err = ERR_INIT;
@@ -66,6 +75,10 @@ static int run_update(struct cli *cli, const void *opts, int argc, char **argv)
 	CLEANUP_CONTAINER_CONFIG struct container_config *changes = NULL, *add = container_config_new(), *remove = container_config_new();
 	const struct strv *publish = &((const struct run_opts *)opts)->publish;
 	int code = 0;
+	if (!is_anything_asked(opts)) {
+		err_set(&err, ERR_INVALID, 0, "you must provide one or more flags when using this command");
+		return cli_fail_client(cli, &err);
+	}
 	if (run_flags_build_update(opts, &changes, &err) < 0 || parse_ports(publish, add, remove, &err) < 0 || engine_open(&engine, &err) < 0)
 		return cli_fail(cli, &err);
 	struct port_changes ports = { add->port_bindings, remove->port_bindings, add->port_bindings_n, remove->port_bindings_n };

@@ -38,6 +38,13 @@ int detach_keys_parse(const char *text, unsigned char ret_keys[DETACH_KEYS_MAX],
 	return 0;
 }
 
+int detach_keys_check(const char *text, struct err *err)
+{
+	unsigned char keys[DETACH_KEYS_MAX];
+	size_t n;
+	return text ? detach_keys_parse(text, keys, &n, err) : 0;
+}
+
 size_t detach_keys_feed(struct detach_matcher *m, const char *in, size_t len, char *out, size_t size, bool *ret_detach)
 {
 	size_t n = 0;

@@ -12,6 +12,9 @@
 /* "ctrl-p,ctrl-q", "a", "ctrl-@"... into the bytes to look for; "" gives none. */
 int detach_keys_parse(const char *text, unsigned char ret_keys[DETACH_KEYS_MAX], size_t *ret_n, struct err *err) MUST_CHECK;
 
+/* Whether it can be parsed; NULL: nothing to parse. */
+int detach_keys_check(const char *text, struct err *err) MUST_CHECK;
+
 struct detach_matcher {
 	unsigned char keys[DETACH_KEYS_MAX];
 	size_t n;    /* 0: never matches */
