@@ -358,8 +358,15 @@ int containers_await_start(struct engine *engine, struct container *c, int sock,
 			break;
 		}
 	}
-	if (r < 0 && !err_is_set(err))
+	bool is_told = err_is_set(err);
+	if (r < 0 && !is_told)
 		err_set(err, ERR_SYSTEM, r, "the monitor of %s went away before it started it", c->name);
+	/* Killed while it made a restart: that is no failure of the workload, and
+	 * recovery goes on counting where it was. */
+	if (r < 0 && !is_told && c->run.status == RUN_RESTARTING) {
+		container_unlock(engine);
+		return r;
+	}
 	if (r < 0) {
 		containers_start_failed(engine, c, err);
 		return r;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "container_lock.h"
+#include "clock.h"
 #include "containers.h"
 #include "events.h"
 #include "fault.h"
@@ -105,11 +106,13 @@ int containers_stop(struct engine *engine, const char *name, uint32_t timeout_s,
 	}
 	if (r < 0 || !container_is_running(c))
 		return r;
+	int64_t asked_ns = clock_wall_ns();
 	r = request(engine, c, MON_STOP, timeout_s, signo, &sock, err);
 	FAULT_HERE("stop.asked");
 	if (r == 0) {
+		/* The die it causes may be told before. */
 		snprintf(extra, sizeof(extra), "signal=%d", stop_signal(engine, c, signo));
-		r = simple_event(engine, c, "kill", extra, err);
+		r = event_record_container_at(engine, c, asked_ns, "kill", extra, err);
 	}
 	if (r == 0)
 		r = await_reply(sock, MON_EXIT, &msg, err);
@@ -162,10 +165,11 @@ int containers_kill(struct engine *engine, const char *name, int signo, struct e
 	if (!container_is_running(c))
 		return err_set(err, ERR_CONFLICT, 0, "cannot kill container: %s: container %s is not running", name, c->id);
 	CLEANUP_FD int sock = -1;
+	int64_t asked_ns = clock_wall_ns();
 	r = request(engine, c, MON_SIGNAL, (uint32_t)signo, MON_SIGNAL_BY_USER, &sock, err);
 	snprintf(extra, sizeof(extra), "signal=%d", signo);
 	if (r == 0)
-		r = simple_event(engine, c, "kill", extra, err);
+		r = event_record_container_at(engine, c, asked_ns, "kill", extra, err);
 	if (r >= 0 && signo == SIGKILL)
 		await_killed(engine, c, sock);
 	return r;

@@ -101,7 +101,7 @@ int events_read(struct engine *engine, int64_t after, int64_t since_ns, int64_t 
 	CLEANUP_DB_STMT struct db_stmt *row = NULL;
 	int r = db_query(engine->db, &row, err,
 			 "SELECT seq, wall_ns, type, action, actor, attributes FROM events"
-			 " WHERE seq > ? AND wall_ns >= ? AND wall_ns <= ? ORDER BY seq",
+			 " WHERE seq > ? AND wall_ns >= ? AND wall_ns <= ? ORDER BY wall_ns, seq",
 			 "iii", after, since_ns, until_ns ? until_ns : INT64_MAX);
 	while (r >= 0 && (r = db_next(row, err)) > 0) {
 		struct event_row e = { .seq = db_i64(row, 0), .wall_ns = db_i64(row, 1) };

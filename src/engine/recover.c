@@ -36,12 +36,18 @@ static bool policy_restarts(const struct container_config *config, const struct 
 	       (policy == RESTART_ON_FAILURE && (!retries || run->restart_count < retries));
 }
 
+/* Its monitor was starting it once more. */
+static bool dies_again(const struct container *c)
+{
+	return c->run.status == RUN_CREATED && c->run.restart_count > 0;
+}
+
 /* Only while the run state is there: after a reboot it is for engine_boot(). */
 static bool wants_restart(struct container *c)
 {
 	struct err ignored = ERR_INIT;
 	if (c->auto_remove || !c->run.magic ||
-	    (c->run.status != RUN_RUNNING && c->run.status != RUN_PAUSED && c->run.status != RUN_RESTARTING))
+	    (c->run.status != RUN_RUNNING && c->run.status != RUN_PAUSED && c->run.status != RUN_RESTARTING && !dies_again(c)))
 		return false;
 	return container_load_config(c, &ignored) == 0 && policy_restarts(c->config, &c->run);
 }
@@ -86,6 +92,7 @@ static int start_again(struct engine *engine, struct container *c, struct err *e
 	const struct isolation *back_end;
 	struct isolation_handle handle = container_handle(c);
 	struct err why = ERR_INIT; /* recorded by the launch itself */
+	bool is_told = dies_again(c);
 	int r = isolation_get(c->level, &back_end, err);
 	if (r == 0)
 		r = back_end->destroy(&handle, err);
@@ -96,7 +103,7 @@ static int start_again(struct engine *engine, struct container *c, struct err *e
 			   (int64_t)getpid(), (int64_t)state_process_ticks(getpid()), c->id);
 	if (r >= 0)
 		r = FAULT("recover.restart");
-	if (r >= 0)
+	if (r >= 0 && !is_told)
 		r = record_die(engine, c, err);
 	if (r >= 0)
 		r = container_refresh(engine, c, err);

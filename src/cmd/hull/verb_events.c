@@ -209,7 +209,9 @@ static int show(const struct event_row *event, void *ctx)
 	struct stream *s = ctx;
 	struct event_row e = *event; /* its attributes are sorted in place */
 	const char *format = s->opts->format;
-	s->last = e.seq;
+	/* They come by time, and are recorded in any order. */
+	if (e.seq > s->last)
+		s->last = e.seq;
 	if (!is_wanted(&e, &s->opts->filter))
 		return 0;
 	if (!format) {
