@@ -7,6 +7,7 @@
 #include "config_check.h"
 #include "containers.h"
 #include "events.h"
+#include "guest_boot.h"
 #include "fault.h"
 #include "image_store.h"
 #include "log_options.h"
@@ -96,6 +97,9 @@ static int check_config(const struct container_config *config, enum isolation_le
 	int r = isolation_level_parse(level ? level : "", ret_level, err);
 	if (r == 0)
 		r = isolation_get(*ret_level, &back_end, err);
+	/* The container level's host is looked at by doctor, and by the start. */
+	if (r == 0 && *ret_level != ISOLATION_CONTAINER)
+		r = back_end->probe(err);
 	if (r == 0)
 		r = config_check_supported(config, err);
 	if (r < 0)
@@ -205,6 +209,7 @@ int containers_create(struct engine *engine, const struct container_config *conf
 	strv_extend(&c->labels, &image->config->labels);
 	strv_extend(&c->labels, &config->labels);
 	c->created_ns = clock_wall_ns();
+	c->run_root = engine->run;
 	c->auto_remove = config->auto_remove;
 	c->userns_slot = -1;
 
@@ -218,7 +223,8 @@ int containers_create(struct engine *engine, const struct container_config *conf
 	if (r < 0)
 		return r;
 	c->name = str_dup(chosen);
-	if (!spec_uses_host_userns(config))
+	/* A kernel of its own always runs as somebody else. */
+	if (!spec_uses_host_userns(config) || guest_boot_is_needed(c->level))
 		r = choose_slot(engine, &c->userns_slot, err);
 	if (r >= 0)
 		r = insert_row(engine, c, start, err);

@@ -13,6 +13,7 @@
 #include "events.h"
 #include "fault.h"
 #include "fd.h"
+#include "guest_boot.h"
 #include "hosts_files.h"
 #include "image_store.h"
 #include "log_options.h"
@@ -151,6 +152,8 @@ static int build_spec(struct launch *l, struct err *err)
 		r = joined_pid(l->engine, "PID", c->pid_mode, &in.pid_pid, &in.other_has_host_userns, NULL, err);
 	if (r == 0)
 		r = spec_build(&in, &l->spec, err);
+	if (r == 0 && guest_boot_is_needed(l->c->level))
+		r = guest_boot_prepare(l->engine, l->c, &l->image->config->diffids, l->spec, err);
 	return r < 0 ? r : seccomp_filter_path(l->engine, c, l->spec->process.caps.bounding, &l->spec->seccomp_bpf_path, err);
 }
 
@@ -228,6 +231,7 @@ static int write_monitor_conf(struct launch *l, struct err *err)
 	for (size_t i = 0; i < l->spec->interfaces_n; i++)
 		strv_add(&conf->links, l->spec->interfaces[i].host_name);
 	conf->auto_remove = c->auto_remove;
+	conf->isolation = l->c->level;
 	conf->tty = c->tty;
 	conf->open_stdin = c->open_stdin;
 	conf->stdin_once = c->stdin_once;

@@ -528,7 +528,7 @@ static void check_levels(struct host_report *report)
 			r = isolation->probe(&err);
 		level->available = r == 0;
 		/* What is not part of this version cannot be fixed by a line. */
-		bool is_built = level->level == ISOLATION_CONTAINER;
+		bool is_built = level->level <= ISOLATION_SANDBOX;
 		const char *why = *err.why ? err.why : err.msg;
 		snprintf(level->why, sizeof(level->why), "%.*s", (int)strcspn(why, is_built ? "\n" : ","), why);
 		snprintf(level->fix, sizeof(level->fix), "%s", is_built ? err.hint : "");

@@ -266,6 +266,7 @@ static void merge_started(struct container *c, bool has_run)
 
 static int merge(struct engine *engine, struct container *c, struct err *err)
 {
+	c->run_root = engine->run;
 	memset(&c->run, 0, sizeof(c->run));
 	c->monitor_is_alive = c->is_orphaned = false;
 	c->has_been_started = c->started_ns != 0;
@@ -428,5 +429,6 @@ struct isolation_handle container_handle(const struct container *c)
 	snprintf(handle.cgroup, sizeof(handle.cgroup), "%s", c->run.cgroup);
 	if (!handle.cgroup[0])
 		snprintf(handle.cgroup, sizeof(handle.cgroup), "hull/%s", c->id);
+	snprintf(handle.run_dir, sizeof(handle.run_dir), "%s/workloads/%s", c->run_root ? c->run_root : "", c->id);
 	return handle;
 }

@@ -59,6 +59,7 @@ struct container {
 	/* Recorded as started, but neither monitor nor owner is alive. */
 	bool is_orphaned;
 	struct run_state run; /* zeroes when there is none */
+	const char *run_root; /* $HULL_RUN, the engine's */
 	int64_t started_ns, finished_ns;
 	int exit_code;
 	bool oom_killed, has_been_started;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "container.h"
+#include "isolation_sandbox.h"
 
 static const char *const level_names[] = {
 	[ISOLATION_CONTAINER] = "container", [ISOLATION_SANDBOX] = "sandbox", [ISOLATION_MICROVM] = "microvm",
@@ -65,13 +66,19 @@ int isolation_level_parse(const char *name, enum isolation_level *ret, struct er
 
 int isolation_get(enum isolation_level level, const struct isolation **ret, struct err *err)
 {
+	if ((unsigned)level >= ISOLATION_LEVEL_COUNT)
+		return err_set(err, ERR_INVALID, 0, "there is no isolation level %u", (unsigned)level);
 	if (level == ISOLATION_CONTAINER) {
 		*ret = &isolation_container;
 		return 0;
 	}
+	if (level == ISOLATION_SANDBOX) {
+		*ret = &isolation_sandbox;
+		return 0;
+	}
 	static const char *const missing[] = {
 		[ISOLATION_CONTAINER] = "",
-		[ISOLATION_SANDBOX] = "its kernel in user space is not part of this version of hull",
+		[ISOLATION_SANDBOX] = "",
 		[ISOLATION_MICROVM] = "its virtual machine (hull-vmm) is not part of this version of hull",
 		[ISOLATION_VM] = "its machine (a QEMU driver) is not part of this version of hull",
 		[ISOLATION_WASM] = "its WebAssembly engine is not part of this version of hull",

@@ -35,6 +35,7 @@ struct isolation_handle {
 	pid_t pid;                /* PID 1 of the workload, in the host's numbering */
 	uint64_t pid_start_ticks; /* field 22 of /proc/PID/stat: tells a reused number */
 	char cgroup[128];         /* as spec->cgroup_path */
+	char run_dir[256];        /* of the workload, below $HULL_RUN; levels with a guest need it */
 };
 
 /* What the process of the workload (or of an exec) is given. */

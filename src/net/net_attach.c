@@ -75,7 +75,7 @@ static int add_address(int sock, int index, const char *address, const char *gat
 	return 0;
 }
 
-static int configure_inside(const struct spec_interface *ifs, size_t n, struct err *err)
+int net_configure(const struct spec_interface *ifs, size_t n, struct err *err)
 {
 	CLEANUP_FD int sock = -1;
 	int r = nl_open(NETLINK_ROUTE, &sock);
@@ -107,7 +107,7 @@ static int configure(int netns_fd, const struct spec_interface *ifs, size_t n, s
 		return err_set(err, ERR_SYSTEM, errno, "open the host's network namespace");
 	if (setns(netns_fd, CLONE_NEWNET) < 0)
 		return err_set(err, ERR_SYSTEM, errno, "enter the container's network namespace");
-	int r = configure_inside(ifs, n, err);
+	int r = net_configure(ifs, n, err);
 	if (setns(own, CLONE_NEWNET) < 0)
 		return err_set(err, ERR_SYSTEM, errno, "return to the host's network namespace");
 	return r;
@@ -123,6 +123,19 @@ int net_attach(int netns_fd, const struct spec_interface *ifs, size_t n, struct 
 		r = make_pair(sock, netns_fd, &ifs[i], err);
 	if (r == 0)
 		r = configure(netns_fd, ifs, n, err);
+	for (size_t i = 0; i < n && r < 0; i++)
+		(void)!link_delete(sock, ifs[i].host_name);
+	return r;
+}
+
+int net_plug(int netns_fd, const struct spec_interface *ifs, size_t n, struct err *err)
+{
+	CLEANUP_FD int sock = -1;
+	int r = nl_open(NETLINK_ROUTE, &sock);
+	if (r < 0)
+		return err_set(err, ERR_SYSTEM, r, "open a netlink socket");
+	for (size_t i = 0; i < n && r == 0; i++)
+		r = make_pair(sock, netns_fd, &ifs[i], err);
 	for (size_t i = 0; i < n && r < 0; i++)
 		(void)!link_delete(sock, ifs[i].host_name);
 	return r;

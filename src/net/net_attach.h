@@ -10,6 +10,12 @@
  * enters the namespace for a moment and comes back; it must be the only thread.
  * On failure the host ends that were made are gone again. */
 int net_attach(int netns_fd, const struct spec_interface *ifs, size_t n, struct err *err) MUST_CHECK;
+/* What is done inside, in the network namespace of the caller, to interfaces that
+ * are there already. */
+int net_configure(const struct spec_interface *ifs, size_t n, struct err *err) MUST_CHECK;
+/* The pairs alone, for a guest that has a network stack of its own: the ends in
+ * @netns_fd are down and without addresses. Undone on failure. */
+int net_plug(int netns_fd, const struct spec_interface *ifs, size_t n, struct err *err) MUST_CHECK;
 /* Remove the host ends; ones that are gone (they go with the namespace) are
  * success. */
 int net_detach(const struct spec_interface *ifs, size_t n, struct err *err) MUST_CHECK;

@@ -414,6 +414,24 @@ static int get_ports(const struct json *hull, struct runtime_spec *s, struct err
 	return r;
 }
 
+static int get_guest(const struct json *guest, struct spec_guest *g, struct err *err)
+{
+	struct {
+		const char *key;
+		char **field;
+	} const strings[] = {
+		{ "kernel", &g->kernel }, { "initramfs", &g->initramfs }, { "supervisor", &g->supervisor }, { "runDir", &g->run_dir },
+	};
+	int r = get_strings(guest, "layerFiles", &g->layer_files, err);
+	for (size_t i = 0; i < ARRAY_LEN(strings) && r == 0; i++)
+		r = get_string(guest, strings[i].key, strings[i].field, err);
+	int64_t memory = json_get_i64(guest, "memory", 0);
+	if (r == 0 && memory < 0)
+		return bad(err, "guest");
+	g->memory_bytes = (uint64_t)memory;
+	return r < 0 ? r : get_u32(guest, "cpus", &g->cpus, err);
+}
+
 static int get_hull(const struct json *root, struct runtime_spec *s, struct err *err)
 {
 	const struct json *hull = json_get(root, "hull");
@@ -430,6 +448,8 @@ static int get_hull(const struct json *root, struct runtime_spec *s, struct err 
 		r = get_interfaces(hull, s, err);
 	if (r == 0)
 		r = get_ports(hull, s, err);
+	if (r == 0 && json_get(hull, "guest"))
+		r = get_guest(json_get(hull, "guest"), &s->guest, err);
 	return r;
 }
 
@@ -566,8 +586,10 @@ void runtime_spec_free(struct runtime_spec *s)
 	strv_free(&s->masked_paths);
 	strv_free(&s->readonly_paths);
 	strv_free(&s->annotations);
+	strv_free(&s->guest.layer_files);
 	char *strings[] = { s->hostname, s->domainname,       s->root_path, s->upper,     s->work,
-			    s->cgroup_path, s->seccomp_bpf_path, s->rootfs_propagation, s->init_path };
+			    s->cgroup_path, s->seccomp_bpf_path, s->rootfs_propagation, s->init_path,
+			    s->guest.kernel, s->guest.initramfs, s->guest.supervisor, s->guest.run_dir };
 	for (size_t i = 0; i < ARRAY_LEN(strings); i++)
 		free(strings[i]);
 	free(s->uid_maps);

@@ -147,6 +147,17 @@ struct spec_port {
 	char container_ip[46];
 };
 
+/* What a workload with a kernel of its own needs besides. */
+struct spec_guest {
+	char *kernel;     /* absolute; NULL: the workload runs on the host's kernel */
+	char *initramfs;  /* with hull-agent as its init */
+	char *supervisor; /* hull-guest */
+	char *run_dir;    /* $HULL_RUN/workloads/<id>, where guest.sock appears */
+	struct strv layer_files; /* EROFS, of the same order and number as layers */
+	uint64_t memory_bytes;
+	uint32_t cpus;
+};
+
 struct runtime_spec {
 	struct spec_process process;
 	char *hostname, *domainname;
@@ -183,6 +194,7 @@ struct runtime_spec {
 	/* Run the hull-init at this host path as PID 1 over the process (--init). */
 	char *init_path;
 	struct strv annotations; /* "key=value" */
+	struct spec_guest guest;
 };
 
 /* Parse @text (config.json). On success *ret is the caller's to free. */

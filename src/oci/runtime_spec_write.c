@@ -334,6 +334,20 @@ static void write_ports(struct json_writer *w, const struct runtime_spec *s)
 	jw_array_end(w);
 }
 
+static void write_guest(struct json_writer *w, const struct spec_guest *g)
+{
+	jw_key(w, "guest");
+	jw_object(w);
+	kv_str_if(w, "kernel", g->kernel);
+	kv_str_if(w, "initramfs", g->initramfs);
+	kv_str_if(w, "supervisor", g->supervisor);
+	kv_str_if(w, "runDir", g->run_dir);
+	jw_kv_strv(w, "layerFiles", &g->layer_files);
+	kv_i64_if(w, "memory", (int64_t)g->memory_bytes);
+	kv_i64_if(w, "cpus", g->cpus);
+	jw_object_end(w);
+}
+
 static void write_hull(struct json_writer *w, const struct runtime_spec *s)
 {
 	jw_key(w, "hull");
@@ -348,6 +362,8 @@ static void write_hull(struct json_writer *w, const struct runtime_spec *s)
 		write_interfaces(w, s);
 	if (s->ports_n)
 		write_ports(w, s);
+	if (s->guest.kernel || s->guest.layer_files.n)
+		write_guest(w, &s->guest);
 	jw_object_end(w);
 }
 

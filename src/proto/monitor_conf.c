@@ -53,6 +53,7 @@ static const struct field fields[] = {
 	FE(health_on_failure, HEALTH_ACTION_COUNT),
 	F(stop_signal, FIELD_U32),
 	F(stop_timeout_s, FIELD_U32),
+	F(isolation, FIELD_U32),
 	F(auto_remove, FIELD_BOOL),
 	F(tty, FIELD_BOOL),
 	F(open_stdin, FIELD_BOOL),

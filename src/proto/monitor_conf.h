@@ -79,6 +79,7 @@ struct monitor_conf {
 
 	uint32_t stop_signal;
 	uint32_t stop_timeout_s; /* UINT32_MAX: wait for ever */
+	uint32_t isolation; /* enum isolation_level */
 	bool auto_remove;
 	bool tty, open_stdin, stdin_once;
 };

@@ -168,8 +168,7 @@ class Cli(HullTest):
         auto = self.hull(*run, "--isolation=auto", "demo", "echo", "in")
         self.assertEqual(auto.out, "in\n")
         self.assertIn("isolation auto: container", auto.err)
-        for name, level in (("microvm", "microvm"), ("kata", "microvm"), ("hyperv", "microvm"), ("sandbox", "sandbox"),
-                            ("gvisor", "sandbox"), ("vm", "vm"), ("wasm", "wasm")):
+        for name, level in (("microvm", "microvm"), ("kata", "microvm"), ("hyperv", "microvm"), ("vm", "vm"), ("wasm", "wasm")):
             text = self.fails(*run, "-I", name, "demo", "true", code=125)
             self.assertIn(f"isolation level {level} is not available\n  why: ", text)
             self.assertIn("  try: --isolation=container", text)
@@ -178,7 +177,7 @@ class Cli(HullTest):
         self.assertIn("unknown or invalid runtime name: x", self.fails(*run, "--runtime", "x", "demo", "true", code=125))
         self.assertIn("try: --isolation microvm", self.fails(*run, "-I", "micorvm", "demo", "true", code=125))
         # A default of the user's is a level asked for, too.
-        self.assertIn("level sandbox", self.fails(*run, "demo", "true", code=125, env={"HULL_ISOLATION": "sandbox"}))
+        self.assertIn("level vm", self.fails(*run, "demo", "true", code=125, env={"HULL_ISOLATION": "vm"}))
         self.assertEqual(self.hull.out("ps", "-aq"), "")
 
     # ---- global options

@@ -106,7 +106,7 @@ static void child(struct monitor *m, const struct launch_request *request, bool 
 
 static void wait_for_order(struct monitor *m, int sock)
 {
-	char order;
+	char order; /* the level */
 	int fds[SPARE_FDS] = { -1, -1, -1, -1 };
 	size_t n = 0;
 	if (fd_recv(sock, &order, sizeof(order), fds, SPARE_FDS, &n) != (ssize_t)sizeof(order) || n == 0)
@@ -114,7 +114,7 @@ static void wait_for_order(struct monitor *m, int sock)
 	m->state_dirfd = fds[0];
 	struct launch_request request = { .stdio = { fds[1], fds[2], fds[3] } };
 	struct err err = ERR_INIT;
-	if (isolation_get(ISOLATION_CONTAINER, &m->isolation, &err) < 0)
+	if (isolation_get((enum isolation_level)order, &m->isolation, &err) < 0)
 		_exit(1);
 	child(m, &request, false, sock);
 }
@@ -144,7 +144,7 @@ void launch_prepare(struct monitor *m)
 /* The launcher of @launch is the spare one, if there is one and it lives. */
 static bool use_spare(struct monitor *m, struct launch *launch, const struct launch_request *request)
 {
-	const char order = 0;
+	const char order = (char)m->conf->isolation;
 	const int fds[SPARE_FDS] = { m->state_dirfd, request->stdio[0], request->stdio[1], request->stdio[2] };
 	CLEANUP_FD int sock = m->spare.sock;
 	m->spare.sock = -1;

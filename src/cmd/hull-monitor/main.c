@@ -163,7 +163,7 @@ static int init(struct monitor *m, const char *id, struct err *err)
 	FAULT_HERE("monitor.locked");
 	r = monitor_conf_read(m->dirfd, &m->conf, err);
 	if (r == 0)
-		r = isolation_get(ISOLATION_CONTAINER, &m->isolation, err);
+		r = isolation_get((enum isolation_level)m->conf->isolation, &m->isolation, err);
 	if (r == 0)
 		r = loop_init(&m->loop) < 0 ? err_set(err, ERR_SYSTEM, 0, "make an event loop") : 0;
 	if (r < 0)

@@ -55,7 +55,7 @@ def _own_namespaces():
 class Hull:
     """One state of hull: its own images, containers, networks."""
 
-    def __init__(self, where=None):
+    def __init__(self, where=None, level=None):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="hull-e2e-", dir=where))
         self.root, self.run_dir = self.dir / "root", self.dir / "run"
         programs = self.dir / "programs"
@@ -68,6 +68,8 @@ class Hull:
                         HULL_BIN=str(self.bin), DOCKER_CONFIG=str(self.dir / "docker"), HOME=str(self.dir),
                         HULL_CONFIG=str(self.dir / "hull.toml"),
                         PATH=f"{programs}:{os.environ['PATH']}", LC_ALL="C.UTF-8")
+        if level:
+            self.env["HULL_ISOLATION"] = level
         for name in ("HULL_FAULT", "HULL_REGISTRY_MIRRORS", "HULL_INSECURE_REGISTRIES", "XDG_RUNTIME_DIR", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
             self.env.pop(name, None)
         atexit.register(self.remove)
@@ -156,12 +158,14 @@ def busybox_tar():
 class HullTest(unittest.TestCase):
     """A test with one hull for the whole class, and a leak check after each test."""
     images = True
+    # The isolation level of everything that the tests run; None: as hull chooses.
+    level = None
 
     @classmethod
     def setUpClass(cls):
         need(os.geteuid() == 0, "needs root")
         need((BUILD / "src/cmd/hull/hull").exists(), "hull is not built")
-        cls.hull = Hull()
+        cls.hull = Hull(level=cls.level)
         if cls.images:
             cls.hull("import", "-c", 'CMD ["/bin/sh"]', "-", "demo", input=busybox_tar())
 

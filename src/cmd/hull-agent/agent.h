@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The state of hull-agent, PID 1 of a guest, shared by its files.
+ *
+ *   main.c      the loop: the host's frames, processes that have ended
+ *   boot.c      from the kernel's first instruction to a usable system
+ *   storage.c   layers and the writable directory
+ *   interfaces.c the network
+ *   session.c   the workload and what is executed beside it
+ *   launch.c    the short-lived process that starts one of them
+ *
+ * The walls around a process are those of the container level, whose code it
+ * calls: a guest may hold more than one workload some day, and what is the same
+ * code behaves the same. */
+#pragma once
+
+#include "agent_link.h"
+#include "agent_proto.h"
+#include "agent_stream.h"
+#include "isolation.h"
+#include "runtime_spec.h"
+
+struct agent;
+
+struct session {
+	struct agent *agent; /* NULL: free */
+	uint32_t id;
+	struct buf documents[AGENT_DOC_COUNT];
+	size_t documents_len;
+	/* The launcher, while it works. */
+	struct loop_source launch;
+	pid_t launcher;
+	pid_t pid; /* 0: none yet, or reaped */
+	bool is_started, has_ended, is_abandoned;
+	int code;
+	int pty;
+	struct agent_source output[2];
+	struct agent_sink input;
+};
+
+struct agent {
+	struct loop loop;
+	struct agent_link link;
+	struct loop_source children;
+	int initramfs; /* what the kernel was given; hull-init lies there */
+	struct runtime_spec *spec;
+	struct isolation_handle handle;
+	struct loop_source memory; /* readable when the workload may have run out of it */
+	uint64_t oom_kills;        /* told so far */
+	struct session sessions[AGENT_SESSIONS_MAX];
+};
+
+/* boot.c. Mounts, modules, a root that can be left; then the host's connection. */
+int boot_system(struct agent *a, struct err *err) MUST_CHECK;
+/* *ret_ring is NULL where the stream itself is good enough. */
+int boot_connect(int *ret, void **ret_ring, struct err *err) MUST_CHECK;
+_Noreturn void boot_power_off(void);
+
+/* storage.c */
+int storage_mount(struct runtime_spec *spec, struct err *err) MUST_CHECK;
+/* interfaces.c: names and addresses. */
+int interfaces_set_up(const struct spec_interface *ifs, size_t n, struct err *err) MUST_CHECK;
+
+/* session.c */
+void session_frame(struct agent *a, const struct agent_frame *f, const char *payload);
+/* @pid is reaped. */
+void session_child_ended(struct agent *a, pid_t pid, int status);
+
+/* launch.c */
+struct launched {
+	int r;
+	pid_t pid;
+	struct isolation_handle handle;
+	bool has_pty;
+	struct err err;
+};
+struct launch_order {
+	const struct spec_process *process; /* an exec; NULL: the workload */
+	int stdio[3];
+};
+/* Forks; the answer comes through *ret_sock. */
+int launch_fork(struct agent *a, const struct launch_order *order, pid_t *ret_pid, int *ret_sock, struct err *err) MUST_CHECK;
+void launch_receive(int sock, struct launched *ret, int *ret_pty);

@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The workload and what is executed beside it. A session begins with its first
+ * document or request and ends when its process has ended, all its output has
+ * been sent, and the host has been told. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent.h"
+#include "container.h"
+#include "fd.h"
+
+static void drop_documents(struct session *s)
+{
+	for (int i = 0; i < AGENT_DOC_COUNT; i++)
+		buf_free(&s->documents[i]);
+	s->documents_len = 0;
+}
+
+static struct session *find(struct agent *a, uint32_t id)
+{
+	for (size_t i = 0; i < AGENT_SESSIONS_MAX; i++)
+		if (a->sessions[i].agent && a->sessions[i].id == id)
+			return &a->sessions[i];
+	return NULL;
+}
+
+static struct session *add(struct agent *a, uint32_t id)
+{
+	for (size_t i = 0; i < AGENT_SESSIONS_MAX; i++) {
+		struct session *s = &a->sessions[i];
+		if (s->agent)
+			continue;
+		*s = (struct session){ .agent = a, .id = id, .pty = -1, .launch.fd = -1, .input.source.fd = -1 };
+		s->output[0].source.fd = s->output[1].source.fd = -1;
+		for (int d = 0; d < AGENT_DOC_COUNT; d++)
+			s->documents[d] = BUF_INIT(AGENT_DOCUMENTS_MAX);
+		return s;
+	}
+	return NULL;
+}
+
+static void end(struct session *s)
+{
+	drop_documents(s);
+	cleanup_fd(&s->pty);
+	agent_sink_close(&s->input);
+	agent_source_close(&s->output[0]);
+	agent_source_close(&s->output[1]);
+	s->agent = NULL;
+}
+
+static void fail(struct session *s, const struct err *err)
+{
+	if (!s->is_abandoned)
+		agent_link_send_error(&s->agent->link, s->id, err);
+	end(s);
+}
+
+/* ---- figures ---- */
+
+static int read_stats(struct agent *a, struct agent_stats *ret, struct err *err)
+{
+	struct isolation_stats s = { 0 };
+	int r = isolation_container.stats(&a->handle, &s, err);
+	if (r < 0)
+		return r;
+	*ret = (struct agent_stats){ .memory_total_bytes = s.memory_total_bytes,
+				     .memory_inactive_file_bytes = s.memory_inactive_file_bytes,
+				     .memory_max_bytes = s.memory_max_bytes,
+				     .pids = s.pids,
+				     .oom_kills = s.oom_kills };
+	return 0;
+}
+
+static void memory_event(void *ctx, uint32_t events)
+{
+	struct agent *a = ctx;
+	struct agent_stats stats;
+	struct err err = ERR_INIT;
+	char data[4096];
+	while (read(a->memory.fd, data, sizeof(data)) > 0)
+		continue;
+	if (read_stats(a, &stats, &err) < 0 || stats.oom_kills <= a->oom_kills)
+		return;
+	a->oom_kills = stats.oom_kills;
+	agent_link_send(&a->link, AGENT_OOM, 0, 0, (uint32_t)stats.oom_kills, NULL, 0);
+}
+
+static void watch_memory(struct agent *a)
+{
+	struct err err = ERR_INIT;
+	int fd = -1;
+	/* Without a limit nobody is killed. */
+	if (isolation_container.watch_memory(&a->handle, &fd, &err) < 0)
+		return;
+	a->memory = (struct loop_source){ .fd = fd, .ready = memory_event, .ctx = a };
+	(void)!fd_set_nonblock(fd, true);
+	(void)!loop_watch(&a->loop, &a->memory, EPOLLIN);
+}
+
+static void answer_stats(struct agent *a, uint32_t session)
+{
+	struct agent_stats stats;
+	struct err err = ERR_INIT;
+	if (read_stats(a, &stats, &err) < 0)
+		agent_link_send_error(&a->link, session, &err);
+	else
+		agent_link_send(&a->link, AGENT_STATS_ARE, session, 0, 0, &stats, sizeof(stats));
+}
+
+/* ---- the end of a process ---- */
+
+static bool was_killed_for_memory(struct agent *a, const struct session *s)
+{
+	struct agent_stats stats;
+	struct err err = ERR_INIT;
+	if (s->code != 128 + SIGKILL || read_stats(a, &stats, &err) < 0)
+		return false;
+	return stats.oom_kills > 0;
+}
+
+static void tell_exit(struct session *s)
+{
+	struct agent *a = s->agent;
+	bool is_workload = s->id == AGENT_SESSION_WORKLOAD;
+	/* All of them: what was written last comes out of the buffer only now. */
+	if (!s->has_ended || s->output[0].source.fd >= 0 || s->output[1].source.fd >= 0)
+		return;
+	if (is_workload) {
+		answer_stats(a, s->id);
+		sync();
+	}
+	if (!s->is_abandoned)
+		agent_link_send(&a->link, AGENT_EXIT, s->id, is_workload && was_killed_for_memory(a, s) ? AGENT_EXIT_OOM : 0,
+				(uint32_t)s->code, NULL, 0);
+	end(s);
+}
+
+static void output_done(void *ctx)
+{
+	tell_exit(ctx);
+}
+
+void session_child_ended(struct agent *a, pid_t pid, int status)
+{
+	for (size_t i = 0; i < AGENT_SESSIONS_MAX; i++) {
+		struct session *s = &a->sessions[i];
+		if (!s->agent || s->pid != pid)
+			continue;
+		s->pid = 0;
+		s->has_ended = true;
+		s->code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+		/* Before its start has been told: launched() goes on. */
+		if (!s->is_started)
+			return;
+		agent_source_drain(&s->output[0]);
+		if (s->agent)
+			agent_source_drain(&s->output[1]);
+		if (s->agent)
+			tell_exit(s);
+		return;
+	}
+}
+
+/* ---- the start of one ---- */
+
+static int adopt_pty(struct session *s, int pty)
+{
+	struct agent_link *link = &s->agent->link;
+	int out = fcntl(pty, F_DUPFD_CLOEXEC, 0), in = fcntl(pty, F_DUPFD_CLOEXEC, 0);
+	s->pty = pty;
+	if (out < 0 || in < 0)
+		return -errno;
+	(void)!fd_set_nonblock(pty, true);
+	int r = agent_sink_open(&s->input, link, s->id, AGENT_STDIN, in, false);
+	return r < 0 ? r : agent_source_open(&s->output[0], link, s->id, AGENT_STDOUT, out);
+}
+
+static void launched(void *ctx, uint32_t events)
+{
+	struct session *s = ctx;
+	struct agent *a = s->agent;
+	struct launched res;
+	int pty = -1;
+	CLEANUP_FD int sock = loop_remove(&a->loop, &s->launch);
+	launch_receive(sock, &res, &pty);
+	if (res.r < 0) {
+		fail(s, &res.err);
+		return;
+	}
+	s->is_started = true;
+	s->pid = res.pid;
+	if (s->id == AGENT_SESSION_WORKLOAD) {
+		a->handle = res.handle;
+		watch_memory(a);
+	}
+	if (pty >= 0 && adopt_pty(s, pty) < 0)
+		(void)kill(s->pid, SIGKILL);
+	if (s->is_abandoned)
+		(void)kill(s->pid, SIGKILL);
+	else
+		agent_link_send(&a->link, AGENT_STARTED, s->id, 0, (uint32_t)res.pid, NULL, 0);
+}
+
+/* Ours go into the session, theirs to the new process. */
+static int make_stdio(struct session *s, int theirs[3], struct err *err)
+{
+	struct agent_link *link = &s->agent->link;
+	int r = 0;
+	for (int i = 0; i < 3 && r == 0; i++) {
+		int p[2];
+		if (pipe2(p, O_CLOEXEC) < 0)
+			return err_set(err, ERR_SYSTEM, -errno, "make a pipe");
+		theirs[i] = p[i != 0];
+		if (i == 0) {
+			r = agent_sink_open(&s->input, link, s->id, AGENT_STDIN, p[1], false);
+		} else {
+			struct agent_source *o = &s->output[i - 1];
+			o->done = output_done;
+			o->ctx = s;
+			r = fd_set_nonblock(p[0], true);
+			if (r == 0)
+				r = agent_source_open(o, link, s->id, (uint16_t)i, p[0]);
+		}
+	}
+	return r < 0 ? err_set(err, ERR_SYSTEM, r, "set up a pipe") : 0;
+}
+
+static int launch(struct session *s, const struct spec_process *process, const struct spec_process *exec, struct err *err)
+{
+	struct launch_order order = { .process = exec, .stdio = { -1, -1, -1 } };
+	int sock = -1;
+	s->output[0].done = s->output[1].done = output_done;
+	s->output[0].ctx = s->output[1].ctx = s;
+	int r = process->terminal ? 0 : make_stdio(s, order.stdio, err);
+	if (r == 0)
+		r = launch_fork(s->agent, &order, &s->launcher, &sock, err);
+	for (int i = 0; i < 3; i++)
+		cleanup_fd(&order.stdio[i]);
+	if (r < 0)
+		return r;
+	s->launch = (struct loop_source){ .fd = sock, .ready = launched, .ctx = s };
+	r = loop_watch(&s->agent->loop, &s->launch, EPOLLIN);
+	return r < 0 ? err_set(err, ERR_SYSTEM, r, "watch the launcher") : 0;
+}
+
+/* ---- requests ---- */
+
+static int write_files(const struct buf *b, struct err *err)
+{
+	CLEANUP_FD int dir = open(AGENT_FILES_DIR, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	for (size_t at = 0; at < b->len;) {
+		struct agent_file f;
+		char name[64];
+		if (b->len - at < sizeof(f))
+			return err_set(err, ERR_INVALID, 0, "bad files from the host");
+		memcpy(&f, b->data + at, sizeof(f));
+		at += sizeof(f);
+		if (f.name_len >= sizeof(name) || f.name_len > b->len - at || f.data_len > b->len - at - f.name_len)
+			return err_set(err, ERR_INVALID, 0, "bad files from the host");
+		memcpy(name, b->data + at, f.name_len);
+		name[f.name_len] = '\0';
+		CLEANUP_FD int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, f.mode & 0777);
+		int r = fd < 0 ? -errno : fd_write_all(fd, b->data + at + f.name_len, f.data_len);
+		if (r < 0)
+			return err_set(err, ERR_SYSTEM, r, "write %s in the guest", name);
+		at += f.name_len + f.data_len;
+	}
+	return 0;
+}
+
+static int prepare(struct session *s, struct err *err)
+{
+	struct agent *a = s->agent;
+	const struct buf *text = &s->documents[AGENT_DOC_SPEC], *filter = &s->documents[AGENT_DOC_FILTER];
+	int r = runtime_spec_parse(buf_str(text), text->len, &a->spec, err);
+	if (r == 0)
+		r = write_files(&s->documents[AGENT_DOC_FILES], err);
+	if (r == 0 && filter->len && (r = fd_replace_file_at(AT_FDCWD, AGENT_FILTER_PATH, filter->data, filter->len, 0600, false)) < 0)
+		r = err_set(err, ERR_SYSTEM, r, "write the seccomp filter in the guest");
+	if (r < 0)
+		return r;
+	if (a->spec->init_path) {
+		free(a->spec->init_path);
+		a->spec->init_path = str_printf("/proc/self/fd/%d/" AGENT_INIT_PATH, a->initramfs);
+	}
+	r = interfaces_set_up(a->spec->interfaces, a->spec->interfaces_n, err);
+	return r < 0 ? r : storage_mount(a->spec, err);
+}
+
+static void start(struct session *s)
+{
+	struct agent *a = s->agent;
+	struct err err = ERR_INIT;
+	int r = a->spec || s->id != AGENT_SESSION_WORKLOAD ? err_set(&err, ERR_CONFLICT, 0, "the guest has its workload already") :
+							     prepare(s, &err);
+	if (r == 0)
+		r = launch(s, &a->spec->process, NULL, &err);
+	drop_documents(s);
+	if (r < 0)
+		fail(s, &err);
+}
+
+static void exec(struct session *s)
+{
+	struct agent *a = s->agent;
+	struct err err = ERR_INIT;
+	struct spec_process process = { 0 };
+	const struct buf *text = &s->documents[AGENT_DOC_SPEC];
+	int r = a->handle.pid <= 0 ? err_set(&err, ERR_CONFLICT, 0, "container is not running") :
+				     runtime_spec_parse_process(buf_str(text), text->len, &process, &err);
+	if (r == 0)
+		r = launch(s, &process, &process, &err);
+	spec_process_done(&process);
+	drop_documents(s);
+	if (r < 0)
+		fail(s, &err);
+}
+
+static void update(struct session *s)
+{
+	struct agent *a = s->agent;
+	struct err err = ERR_INIT;
+	struct spec_resources res = { 0 };
+	const struct buf *text = &s->documents[AGENT_DOC_SPEC];
+	int r = runtime_spec_parse_resources(buf_str(text), text->len, &res, &err);
+	if (r == 0)
+		r = isolation_container.update(&a->handle, &res, &err);
+	spec_resources_done(&res);
+	if (r < 0)
+		agent_link_send_error(&a->link, s->id, &err);
+	else
+		agent_link_send(&a->link, AGENT_OK, s->id, 0, 0, NULL, 0);
+	end(s);
+}
+
+static void document(struct session *s, const struct agent_frame *f, const char *payload)
+{
+	if (f->len > AGENT_DOCUMENTS_MAX - s->documents_len || buf_append(&s->documents[f->stream], payload, f->len) < 0) {
+		struct err err = ERR_INIT;
+		(void)err_set(&err, ERR_INVALID, 0, "the request is too long");
+		fail(s, &err);
+		return;
+	}
+	s->documents_len += f->len;
+}
+
+static void send_signal(struct session *s, const struct agent_frame *f)
+{
+	struct err err = ERR_INIT;
+	if (s->id == AGENT_SESSION_WORKLOAD && f->stream & AGENT_SIGNAL_ALL)
+		(void)isolation_container.signal(&s->agent->handle, (int)f->arg, true, &err);
+	else if (s->pid > 0)
+		(void)kill(s->pid, (int)f->arg);
+}
+
+static void abandon(struct session *s)
+{
+	s->is_abandoned = true;
+	agent_source_close(&s->output[0]);
+	agent_source_close(&s->output[1]);
+	if (s->pid > 0)
+		(void)kill(s->pid, SIGKILL);
+	else if (s->launch.fd < 0)
+		end(s);
+}
+
+static void resize(struct session *s, uint32_t arg)
+{
+	struct winsize size = { .ws_row = (unsigned short)(arg >> 16), .ws_col = (unsigned short)arg };
+	if (s->pty >= 0)
+		(void)ioctl(s->pty, TIOCSWINSZ, &size);
+}
+
+static void in_session(struct session *s, const struct agent_frame *f, const char *payload)
+{
+	switch (f->type) {
+	case AGENT_DOCUMENT:
+		document(s, f, payload);
+		break;
+	case AGENT_START:
+		start(s);
+		break;
+	case AGENT_EXEC:
+		exec(s);
+		break;
+	case AGENT_UPDATE:
+		update(s);
+		break;
+	case AGENT_SIGNAL:
+		send_signal(s, f);
+		break;
+	case AGENT_RESIZE:
+		resize(s, f->arg);
+		break;
+	case AGENT_KILL:
+		abandon(s);
+		break;
+	case AGENT_DATA:
+		(void)!agent_sink_data(&s->input, payload, f->len);
+		break;
+	case AGENT_EOF:
+		agent_sink_eof(&s->input);
+		break;
+	case AGENT_CREDIT:
+		if (f->stream == AGENT_STDOUT || f->stream == AGENT_STDERR)
+			agent_source_credit(&s->output[f->stream - 1], f->arg);
+		break;
+	default:
+		break;
+	}
+}
+
+void session_frame(struct agent *a, const struct agent_frame *f, const char *payload)
+{
+	struct session *s = find(a, f->session);
+	bool opens = f->type == AGENT_DOCUMENT || f->type == AGENT_START || f->type == AGENT_EXEC || f->type == AGENT_UPDATE;
+	if (f->type == AGENT_SHUTDOWN)
+		boot_power_off();
+	if (f->type == AGENT_STATS) {
+		answer_stats(a, f->session);
+		return;
+	}
+	if (!s && opens && !(s = add(a, f->session))) {
+		struct err err = ERR_INIT;
+		(void)err_set(&err, ERR_CONFLICT, 0, "too many exec sessions");
+		agent_link_send_error(&a->link, f->session, &err);
+	}
+	/* What comes for one that has ended crossed its end on the way. */
+	if (s)
+		in_session(s, f, payload);
+}

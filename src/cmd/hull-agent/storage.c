@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include "agent.h"
+#include "erofs_mount.h"
+
+static int mount_layers(struct runtime_spec *spec, struct err *err)
+{
+	const struct strv *files = &spec->guest.layer_files;
+	for (size_t i = 0; i < files->n; i++) {
+		char target[48];
+		snprintf(target, sizeof(target), AGENT_LAYERS_DIR "/%zu", i);
+		int r = mkdir(target, 0700) < 0 ? -errno : erofs_mount_file(files->v[i], target);
+		if (r < 0)
+			return err_set(err, ERR_SYSTEM, r, "mount the layer %s in the guest", files->v[i]);
+		strv_add(&spec->layers, target);
+	}
+	return 0;
+}
+
+int storage_mount(struct runtime_spec *spec, struct err *err)
+{
+	strv_free(&spec->layers);
+	spec->layers = (struct strv){ 0 };
+	int r = mount_layers(spec, err);
+	if (r < 0 || !spec->upper)
+		return r;
+	if (mount("rw", "/rw", "tmpfs", 0, "mode=700") < 0 || mkdir(AGENT_UPPER_PATH, 0755) < 0 || mkdir(AGENT_WORK_PATH, 0700) < 0)
+		return err_set(err, ERR_SYSTEM, -errno, "make the writable layer in the guest");
+	return 0;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The state of a supervisor, shared by its files. */
+#pragma once
+
+#include "agent_link.h"
+#include "guest_args.h"
+#include "relay.h"
+
+#define CLIENTS_MAX 96
+#define CONSOLE_TAIL 2048
+
+struct supervisor;
+
+/* A connection to guest.sock: one session each. */
+struct client {
+	struct supervisor *s;
+	struct agent_link link; /* source.fd -1: free */
+	uint32_t session;       /* the agent's number for it */
+	bool is_open;           /* the agent has heard of it, and has not told its end */
+	bool watches_memory;
+	/* What the guest may still send unasked, so that it cannot fill us. */
+	uint32_t room[AGENT_STREAM_COUNT];
+	unsigned answers;
+};
+
+struct supervisor {
+	struct loop loop;
+	struct agent_link agent;
+	struct relay relay;
+	struct loop_source listener, machine, console;
+	struct loop_timer boot, kill;
+	int report; /* -1: it has been told */
+	bool has_greeted;
+	uint32_t next_session;
+	char tail[CONSOLE_TAIL];
+	size_t tail_len;
+	struct client clients[CLIENTS_MAX];
+};
+
+/* clients.c */
+void clients_init(struct supervisor *s);
+void client_accept(void *ctx, uint32_t events);
+/* A frame of the guest's for a session that is not the workload's. -EBADMSG. */
+int client_route(struct supervisor *s, const struct agent_frame *f, const char *payload) MUST_CHECK;
+void client_tell_oom(struct supervisor *s, uint32_t kills);
+
+/* supervise.c */
+_Noreturn void supervise(struct relay *relay);
+/* SIGKILL to the workload: it ends soon, or the guest does. */
+void supervise_kill_soon(struct supervisor *s);

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a workload with a kernel of its own is started with, besides what every
+ * workload has. */
+#pragma once
+
+#include "engine.h"
+#include "state.h"
+
+bool guest_boot_is_needed(enum isolation_level level);
+/* Fill spec->guest for a workload at @level: kernel, initramfs, layer files,
+ * memory. The initramfs is made on first use and kept in root/kernels. */
+int guest_boot_prepare(struct engine *engine, const struct container *c, const struct strv *diffids, struct runtime_spec *spec,
+		       struct err *err) MUST_CHECK;

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What can be done to a running guest by its handle, from any process. */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "agent_link.h"
+#include "container.h"
+#include "fd.h"
+#include "guest.h"
+#include "guest_args.h"
+#include "internal.h"
+#include "process.h"
+
+#define ANSWER_TIMEOUT_S 10
+
+static int open_dir(const struct isolation_handle *handle)
+{
+	int fd = open(handle->run_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+int guest_connect(const struct isolation_handle *handle, int *ret, struct err *err)
+{
+	struct sockaddr_un name = { .sun_family = AF_UNIX };
+	struct timeval patience = { .tv_sec = ANSWER_TIMEOUT_S };
+	CLEANUP_FD int dir = open_dir(handle);
+	CLEANUP_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return err_set(err, ERR_SYSTEM, -errno, "make a socket");
+	snprintf(name.sun_path, sizeof(name.sun_path), "/proc/self/fd/%d/" GUEST_SOCKET_NAME, dir);
+	if (dir < 0 || connect(fd, (struct sockaddr *)&name, sizeof(name)) < 0)
+		return err_set(err, ERR_CONFLICT, 0, "container is not running");
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	*ret = TAKE_FD(fd);
+	return 0;
+}
+
+/* Send one request, with its document if it has one, and wait for the answer. */
+static int ask(const struct isolation_handle *handle, enum agent_type type, const struct buf *document, void *answer, size_t size,
+	       struct err *err)
+{
+	static char payload[AGENT_PAYLOAD_MAX];
+	struct agent_frame f;
+	CLEANUP_FD int fd = -1;
+	int r = guest_connect(handle, &fd, err);
+	if (r < 0)
+		return r;
+	if (document)
+		r = agent_write_frame(fd, AGENT_DOCUMENT, AGENT_SESSION_WORKLOAD, AGENT_DOC_SPEC, 0, document->data, document->len);
+	if (r == 0)
+		r = agent_write_frame(fd, (uint16_t)type, AGENT_SESSION_WORKLOAD, 0, 0, NULL, 0);
+	if (r == 0)
+		r = agent_read_frame(fd, &f, payload);
+	if (r == -EAGAIN)
+		return err_set(err, ERR_TIMEOUT, 0, "the guest did not answer in %d s", ANSWER_TIMEOUT_S);
+	if (r < 0)
+		return r == -EPIPE ? err_set(err, ERR_CONFLICT, 0, "container is not running") : err_set(err, ERR_SYSTEM, r, "ask the guest");
+	if (f.type == AGENT_ERROR) {
+		agent_error_unpack(payload, f.len, err);
+		return err->errnum < 0 ? err->errnum : -EIO;
+	}
+	if (f.len != size)
+		return err_set(err, ERR_SYSTEM, 0, "the guest gave a wrong answer");
+	if (size)
+		memcpy(answer, payload, size);
+	return 0;
+}
+
+int guest_signal(const struct isolation_handle *handle, int signo, bool all, struct err *err)
+{
+	CLEANUP_FD int pidfd = -1, fd = -1;
+	struct err ignored = ERR_INIT;
+	int r = container_open_init(handle, &pidfd, err);
+	if (r < 0)
+		return r;
+	r = guest_connect(handle, &fd, &ignored);
+	if (r == 0)
+		r = agent_write_frame(fd, AGENT_SIGNAL, 0, all ? AGENT_SIGNAL_ALL : 0, (uint32_t)signo, NULL, 0);
+	/* A supervisor that does not listen can still be ended. */
+	if (r < 0 && signo == SIGKILL)
+		r = process_signal(pidfd, SIGKILL);
+	return r < 0 ? err_set(err, ERR_SYSTEM, r, "send signal %d to the guest", signo) : 0;
+}
+
+int guest_update(const struct isolation_handle *handle, const struct spec_resources *res, struct err *err)
+{
+	CLEANUP_BUF struct buf text = BUF_INIT(AGENT_PAYLOAD_MAX);
+	struct spec_resources limits;
+	guest_limits_inside(res, &limits);
+	int r = runtime_spec_write_resources(&limits, &text);
+	spec_resources_done(&limits);
+	r = r < 0 ? err_set(err, ERR_SYSTEM, r, "write the limits") : ask(handle, AGENT_UPDATE, &text, NULL, 0, err);
+	if (r < 0)
+		return r;
+	guest_limits_outside(res, &limits);
+	r = isolation_container.update(handle, &limits, err);
+	spec_resources_done(&limits);
+	return r;
+}
+
+/* What the supervisor kept of a guest that has ended. */
+static int last_stats(const struct isolation_handle *handle, struct agent_stats *ret)
+{
+	CLEANUP_FD int dir = open_dir(handle);
+	CLEANUP_FD int fd = dir < 0 ? -1 : openat(dir, GUEST_STATS_NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	return fd < 0 ? -ENOENT : fd_read_exact(fd, ret, sizeof(*ret));
+}
+
+int guest_stats(const struct isolation_handle *handle, struct isolation_stats *ret, struct err *err)
+{
+	struct agent_stats inside = { 0 };
+	struct err ignored = ERR_INIT;
+	bool is_asleep = false;
+	int r = isolation_container.stats(handle, ret, err);
+	if (r < 0)
+		return r;
+	/* Processors and disks as the host counts them: the whole machine. Memory and
+	 * processes as the workload's own kernel does, as for a container. */
+	r = ask(handle, AGENT_STATS, NULL, &inside, sizeof(inside), &ignored);
+	if (r < 0 && ignored.kind == ERR_TIMEOUT)
+		is_asleep = true;
+	if (r < 0 && (is_asleep || last_stats(handle, &inside) < 0))
+		return 0;
+	ret->memory_total_bytes = inside.memory_total_bytes;
+	ret->memory_inactive_file_bytes = inside.memory_inactive_file_bytes;
+	ret->memory_usage_bytes = inside.memory_total_bytes > inside.memory_inactive_file_bytes ?
+					  inside.memory_total_bytes - inside.memory_inactive_file_bytes :
+					  inside.memory_total_bytes;
+	ret->memory_max_bytes = inside.memory_max_bytes;
+	ret->pids = inside.pids;
+	ret->oom_kills = inside.oom_kills;
+	if (ret->memory_limit_bytes != UINT64_MAX && ret->memory_limit_bytes > GUEST_KERNEL_BYTES + GUEST_MACHINE_BYTES)
+		ret->memory_limit_bytes -= GUEST_KERNEL_BYTES + GUEST_MACHINE_BYTES;
+	if (ret->pids_limit > GUEST_MACHINE_PIDS)
+		ret->pids_limit -= GUEST_MACHINE_PIDS;
+	ret->online_cpus = 1;
+	return 0;
+}
+
+int guest_watch_memory(const struct isolation_handle *handle, int *ret_fd, struct err *err)
+{
+	CLEANUP_FD int fd = -1;
+	int r = guest_connect(handle, &fd, err);
+	if (r < 0)
+		return r;
+	r = agent_write_frame(fd, AGENT_OOM, 0, 0, 0, NULL, 0);
+	if (r == 0)
+		r = fd_set_nonblock(fd, true);
+	if (r < 0)
+		return err_set(err, ERR_SYSTEM, r, "watch the guest's memory");
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
+int guest_destroy(const struct isolation_handle *handle, struct err *err)
+{
+	CLEANUP_FD int dir = open_dir(handle);
+	if (dir >= 0) {
+		(void)unlinkat(dir, GUEST_SOCKET_NAME, 0);
+		(void)unlinkat(dir, GUEST_STATS_NAME, 0);
+	}
+	return isolation_container.destroy(handle, err);
+}

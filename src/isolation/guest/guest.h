@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What levels with a kernel of their own have in common: everything but the
+ * machine. A level brings struct guest_level; sandbox/ and microvm/ do.
+ *
+ * How a start works: the launcher makes the control group and clones the
+ * supervisor-to-be as a child of the monitor, as the container level does with
+ * its PID 1, so that the workload's life is the supervisor's. While that process
+ * still has the host's privileges it has the level boot the machine as a child
+ * of its own; then it executes hull-guest, which has no privileges and only
+ * descriptors: the machine's, the agent's, the workload's. */
+#pragma once
+
+#include "cgroup.h"
+#include "isolation.h"
+
+/* What boot() leaves; each the caller's. */
+struct guest_machine {
+	pid_t pid;
+	int pidfd;
+	int agent;   /* the stream to the agent */
+	int console; /* a pipe: what the kernel prints */
+	int ring;    /* memory of agent_ring.h, agent being its bell; -1: none */
+};
+#define GUEST_MACHINE_INIT ((struct guest_machine){ 0, -1, -1, -1, -1 })
+
+struct guest_level {
+	enum isolation_level level;
+	/* The device of layer @i as the guest names it. */
+	void (*layer_device)(size_t i, char *ret, size_t size);
+	/* In the supervisor-to-be: start the machine as a child, in @cgroup, with
+	 * its interfaces joined to their bridges. It dies with the caller. */
+	int (*boot)(const struct runtime_spec *spec, const struct cgroup *cgroup, struct guest_machine *ret, struct err *err);
+};
+
+/* What the guest's kernel and the machine's process take besides the workload. */
+#define GUEST_KERNEL_BYTES (64ull << 20)
+#define GUEST_MACHINE_BYTES (96ull << 20)
+/* Processes of the machine's own. */
+#define GUEST_MACHINE_PIDS 64
+#define GUEST_DEFAULT_MEMORY_BYTES (512ull << 20)
+
+/* ---- start.c, exec.c: for a level's operations ---- */
+int guest_start(const struct guest_level *level, const struct runtime_spec *spec, const struct isolation_io *io,
+		struct isolation_handle *ret_handle, struct isolation_fds *ret, struct err *err) MUST_CHECK;
+int guest_exec(const struct isolation_handle *handle, const struct runtime_spec *spec, const struct spec_process *process,
+	       const struct isolation_io *io, pid_t *ret_pid, int *ret_pidfd, int *ret_pty, struct err *err);
+
+/* ---- control.c: by handle ---- */
+int guest_signal(const struct isolation_handle *handle, int signo, bool all, struct err *err);
+int guest_update(const struct isolation_handle *handle, const struct spec_resources *res, struct err *err);
+int guest_stats(const struct isolation_handle *handle, struct isolation_stats *ret, struct err *err);
+int guest_watch_memory(const struct isolation_handle *handle, int *ret_fd, struct err *err);
+int guest_destroy(const struct isolation_handle *handle, struct err *err);
+/* A connection to the supervisor; ERR_CONFLICT when there is none. */
+int guest_connect(const struct isolation_handle *handle, int *ret, struct err *err) MUST_CHECK;
+
+/* ---- request.c: what is sent to the agent ---- */
+
+/* A file (at its beginning) with the frames that start the workload. */
+int guest_request_start(const struct guest_level *level, const struct runtime_spec *spec, int *ret, struct err *err) MUST_CHECK;
+int guest_request_exec(const struct spec_process *process, int *ret, struct err *err) MUST_CHECK;
+/* @res as the machine's control group gets it, and as the guest's. The caller
+ * frees by spec_resources_done(). */
+void guest_limits_outside(const struct spec_resources *res, struct spec_resources *ret);
+void guest_limits_inside(const struct spec_resources *res, struct spec_resources *ret);
+
+/* ---- supervisor.c: what start and exec share ---- */
+
+struct guest_terminal {
+	int master, slave;
+};
+/* A terminal that passes bytes as they are; the guest's own has the discipline. */
+int guest_terminal_open(const struct spec_process *process, struct guest_terminal *ret, struct err *err) MUST_CHECK;
+/* Become hull-guest; returns only an error. @fds from GUEST_FD_REPORT on. */
+int guest_execute(const struct runtime_spec *spec, const char *mode, const int stdio[3], bool is_terminal, const int *fds, size_t n,
+		  struct err *err) MUST_CHECK;
+/* In the launcher: wait for the answer. */
+int guest_wait_report(int sock, struct err *err) MUST_CHECK;

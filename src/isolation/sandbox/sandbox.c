@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "isolation_sandbox.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "container.h"
+#include "uml.h"
+
+static void layer_device(size_t i, char *ret, size_t size)
+{
+	snprintf(ret, size, "/dev/ubd%c", (char)('a' + i));
+}
+
+static const struct guest_level level = { .level = ISOLATION_SANDBOX, .layer_device = layer_device, .boot = uml_boot };
+
+static int probe(struct err *err)
+{
+	int r = isolation_container.probe(err);
+	if (r == 0 && access(SANDBOX_PACKAGED_KERNEL, X_OK) < 0) {
+		r = err_set(err, ERR_UNSUPPORTED, 0, "there is no user-mode Linux kernel");
+		err_why(err, "the sandbox's kernel, %s, is not installed", SANDBOX_PACKAGED_KERNEL);
+		err_hint(err, "apt install user-mode-linux");
+	}
+	return r;
+}
+
+static int start(const struct runtime_spec *spec, const struct isolation_io *io, struct isolation_handle *ret_handle,
+		 struct isolation_fds *ret, struct err *err)
+{
+	return guest_start(&level, spec, io, ret_handle, ret, err);
+}
+
+static int pause_machine(const struct isolation_handle *handle, struct err *err)
+{
+	return isolation_container.pause(handle, err);
+}
+
+static int resume_machine(const struct isolation_handle *handle, struct err *err)
+{
+	return isolation_container.resume(handle, err);
+}
+
+static int pids(const struct isolation_handle *handle, pid_t **ret, size_t *ret_n, struct err *err)
+{
+	return isolation_container.pids(handle, ret, ret_n, err);
+}
+
+static int enter_files(const struct isolation_handle *handle, struct err *err)
+{
+	int r = err_set(err, ERR_UNSUPPORTED, 0, "the files of a running sandbox cannot be copied yet");
+	err_hint(err, "hull stop it first, or: hull exec NAME tar -c PATH | tar -x");
+	return r;
+}
+
+const struct isolation isolation_sandbox = {
+	.level = ISOLATION_SANDBOX,
+	.probe = probe,
+	.start = start,
+	.exec = guest_exec,
+	.signal = guest_signal,
+	.pause = pause_machine,
+	.resume = resume_machine,
+	.update = guest_update,
+	.stats = guest_stats,
+	.watch_memory = guest_watch_memory,
+	.pids = pids,
+	.enter_files = enter_files,
+	.destroy = guest_destroy,
+};
