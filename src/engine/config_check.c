@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#define IFNAME_OPTION "com.docker.network.endpoint.ifname="
+
 static bool is_bool(const char *s)
 {
 	bool ignored;
@@ -31,17 +33,6 @@ static int check_security_opt(const char *opt, struct err *err)
 	return err_set(err, ERR_INVALID, 0, "invalid --security-opt 2: \"%s\"", opt);
 }
 
-static int check_endpoint(const struct config_endpoint *e, struct err *err)
-{
-	if (e->ipv4_address || e->ipv6_address || e->link_local_ips.n)
-		return err_set(err, ERR_INVALID, 0, "user specified IP address is supported on user defined networks only");
-	if (e->aliases.n)
-		return err_set(err, ERR_INVALID, 0, "network-scoped alias is supported only for containers in user defined networks");
-	if (e->driver_opts.n)
-		return err_set(err, ERR_UNSUPPORTED, 0, "network %s takes no driver-opt", e->network ? e->network : "bridge");
-	return 0;
-}
-
 static int refuse(struct err *err, const char *flag, const char *why, const char *hint)
 {
 	int r = err_set(err, ERR_UNSUPPORTED, 0, "%s is not supported", flag);
@@ -51,6 +42,28 @@ static int refuse(struct err *err, const char *flag, const char *why, const char
 	return r;
 }
 
+int config_check_endpoint(const struct config_endpoint *e, struct err *err)
+{
+	static const char *const users[] = { "", "default", "bridge", "host", "none" };
+	bool is_users = e->network && !str_starts_with(e->network, "container:");
+	for (size_t i = 0; i < ARRAY_LEN(users); i++)
+		is_users &= !str_eq(e->network, users[i]);
+	if (!is_users && (e->ipv4_address || e->ipv6_address))
+		return err_set(err, ERR_INVALID, 0, "user specified IP address is supported on user defined networks only");
+	if (!is_users && e->aliases.n)
+		return err_set(err, ERR_INVALID, 0, "network-scoped alias is supported only for containers in user defined networks");
+	if (e->link_local_ips.n)
+		return refuse(err, "--link-local-ip", "an interface gets its link-local address from the kernel", NULL);
+	for (size_t i = 0; i < e->driver_opts.n; i++) {
+		const char *name = str_starts_with(e->driver_opts.v[i], IFNAME_OPTION) ? e->driver_opts.v[i] + strlen(IFNAME_OPTION) : NULL;
+		if (!name)
+			return err_set(err, ERR_UNSUPPORTED, 0, "unknown driver-opt %s", e->driver_opts.v[i]);
+		if (!*name || strlen(name) > 15 || strpbrk(name, "/ :%") || str_eq(name, "lo") || *name == '.')
+			return err_set(err, ERR_INVALID, 0, "invalid interface name %s", name);
+	}
+	return 0;
+}
+
 int config_check_supported(const struct container_config *config, struct err *err)
 {
 	int r = 0;
@@ -58,15 +71,11 @@ int config_check_supported(const struct container_config *config, struct err *er
 	for (size_t i = 0; r == 0 && i < config->security_opt.n; i++)
 		r = check_security_opt(config->security_opt.v[i], err);
 	for (size_t i = 0; r == 0 && i < config->endpoints_n; i++)
-		r = check_endpoint(&config->endpoints[i], err);
+		r = config_check_endpoint(&config->endpoints[i], err);
 	if (r)
 		return r;
-	if (config->endpoints_n > 1)
-		return refuse(err, "more than one --network", "this version of hull connects a container to one network", NULL);
 	if (config->storage_opt.n)
 		return refuse(err, "--storage-opt", "what a container changes is limited by the file system of hull's folder only", NULL);
-	if (config->links.n)
-		return refuse(err, "--link", "Docker, too, has given it up", "--network container:NAME, or --add-host NAME:ADDRESS");
 	if (!str_is_empty(config->cgroup_parent))
 		return refuse(err, "--cgroup-parent", "control groups are named hull/ID, so that a dead container's are always found", NULL);
 	return 0;

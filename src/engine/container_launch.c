@@ -238,6 +238,15 @@ static int write_monitor_conf(struct launch *l, struct err *err)
 	return monitor_conf_write(l->run_fd, conf, err);
 }
 
+static int write_hosts(struct launch *l, struct err *err)
+{
+	CLEANUP_STRV struct strv links = { 0 };
+	struct hosts_inputs in = { .config = l->c->config, .interfaces = l->spec->interfaces, .interfaces_n = l->spec->interfaces_n,
+				   .links = &links };
+	int r = l->c->config->links.n ? networks_link_lines(l->engine, l->c, &links, err) : 0;
+	return r < 0 ? r : hosts_files_write(&in, l->workload_fd, err);
+}
+
 static int prepare(struct launch *l, struct err *err)
 {
 	struct container *c = l->c;
@@ -276,7 +285,7 @@ static int prepare(struct launch *l, struct err *err)
 	if (r >= 0 && has_volumes)
 		r = volumes_adopt(&l->volumes, &l->spec->process.user, err);
 	if (r >= 0)
-		r = hosts_files_write(l->c->config, l->spec->interfaces, l->spec->interfaces_n, l->workload_fd, err);
+		r = write_hosts(l, err);
 	if (r == 0)
 		r = FAULT("start.hosts");
 	if (r == 0)

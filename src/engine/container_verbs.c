@@ -12,6 +12,7 @@
 #include "fault.h"
 #include "image_store.h"
 #include "monitor_proto.h"
+#include "network_connect.h"
 #include "signal_names.h"
 #include "spec_builder.h"
 #include "user_lookup.h"
@@ -225,6 +226,8 @@ int containers_rename(struct engine *engine, const char *name, const char *to, s
 	CLEANUP_FREE char *old = str_printf("oldName=/%s", c->name);
 	free(c->name);
 	c->name = str_dup(to);
+	if (r >= 0)
+		r = network_rename_endpoints(engine, c, err);
 	if (r >= 0)
 		r = event_record_container(engine, c, "rename", old, err);
 	if (r >= 0)

@@ -40,18 +40,41 @@ static int put_own(const char *address, const struct container_config *c, const 
 	return buf_printf(text, "%.*s\t%s\n", (int)len, address, name);
 }
 
-static int make_hosts(const struct container_config *c, const char *name, const struct spec_interface *interfaces, size_t n,
-		      struct buf *text)
+static const char *own_name(const struct container_config *c)
 {
+	return !str_is_empty(c->hostname) ? c->hostname : "localhost";
+}
+
+/* Where the host answers: the first gateway there is. */
+static const char *host_address(const struct hosts_inputs *in)
+{
+	for (size_t i = 0; i < in->interfaces_n; i++)
+		if (in->interfaces[i].gateway4[0])
+			return in->interfaces[i].gateway4;
+	for (size_t i = 0; i < in->interfaces_n; i++)
+		if (in->interfaces[i].gateway6[0])
+			return in->interfaces[i].gateway6;
+	return "127.0.0.1";
+}
+
+static int make_hosts(const struct hosts_inputs *in, struct buf *text)
+{
+	const struct container_config *c = in->config;
 	bool is_host = str_eq(c->network_mode, "host");
 	int r = is_host ? fd_read_file_at(AT_FDCWD, "/etc/hosts", text) : -ENOENT;
 	if (r == -ENOENT)
 		r = buf_append_str(text, "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
 					 "fe00::\tip6-localnet\nff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n");
 	for (size_t i = 0; r == 0 && i < c->extra_hosts.n; i++)
-		r = put_extra_host(c->extra_hosts.v[i], n ? interfaces[0].gateway4 : "127.0.0.1", text);
-	for (size_t i = 0; r == 0 && i < n; i++)
-		r = put_own(interfaces[i].address4, c, name, text);
+		r = put_extra_host(c->extra_hosts.v[i], host_address(in), text);
+	for (size_t i = 0; r == 0 && in->links && i < in->links->n; i++)
+		r = buf_printf(text, "%s\n", in->links->v[i]);
+	for (size_t i = 0; r == 0 && i < in->interfaces_n; i++) {
+		if (in->interfaces[i].address4[0])
+			r = put_own(in->interfaces[i].address4, c, own_name(c), text);
+		if (r == 0 && in->interfaces[i].address6[0])
+			r = put_own(in->interfaces[i].address6, c, own_name(c), text);
+	}
 	return r;
 }
 
@@ -69,23 +92,58 @@ static int make_resolv_conf(const struct container_config *c, struct buf *text)
 	return r < 0 ? r : 0;
 }
 
-int hosts_files_write(const struct container_config *c, const struct spec_interface *interfaces, size_t n, int dirfd,
-		      struct err *err)
+int hosts_files_write(const struct hosts_inputs *in, int dirfd, struct err *err)
 {
 	CLEANUP_BUF struct buf text = BUF_INIT(FILE_MAX);
-	const char *name = !str_is_empty(c->hostname) ? c->hostname : "localhost";
-	int r = buf_printf(&text, "%s\n", name);
+	int r = buf_printf(&text, "%s\n", own_name(in->config));
 	if (r == 0)
 		r = write_text(dirfd, "hostname", &text, err);
 	buf_clear(&text);
 	if (r == 0)
-		r = make_hosts(c, name, interfaces, n, &text);
+		r = make_hosts(in, &text);
 	if (r == 0)
 		r = write_text(dirfd, "hosts", &text, err);
 	buf_clear(&text);
 	if (r == 0)
-		r = make_resolv_conf(c, &text);
+		r = make_resolv_conf(in->config, &text);
 	if (r == 0)
 		r = write_text(dirfd, "resolv.conf", &text, err);
 	return r < 0 && !err_is_set(err) ? err_set(err, ERR_SYSTEM, r, "write the hosts files") : r;
+}
+
+/* hosts as it is, whatever the workload has made of it, without the lines of
+ * @address. */
+static int read_without(int dirfd, const char *address, struct buf *out)
+{
+	CLEANUP_BUF struct buf text = BUF_INIT(FILE_MAX);
+	size_t len = strlen(address);
+	int r = fd_read_file_at(dirfd, "hosts", &text);
+	for (const char *line = buf_str(&text); r == 0 && *line;) {
+		size_t n = strcspn(line, "\n");
+		n += line[n] == '\n';
+		if (strncmp(line, address, len) != 0 || (line[len] != '\t' && line[len] != ' '))
+			r = buf_append(out, line, n);
+		line += n;
+	}
+	return r;
+}
+
+int hosts_files_add(int dirfd, const struct container_config *c, const char *address, struct err *err)
+{
+	CLEANUP_BUF struct buf text = BUF_INIT(FILE_MAX);
+	int r = read_without(dirfd, address, &text);
+	if (r == 0 && text.len && text.data[text.len - 1] != '\n')
+		r = buf_append_str(&text, "\n");
+	if (r == 0)
+		r = put_own(address, c, own_name(c), &text);
+	return r < 0 ? err_set(err, ERR_SYSTEM, r, "change hosts") : write_text(dirfd, "hosts", &text, err);
+}
+
+int hosts_files_drop(int dirfd, const char *address, struct err *err)
+{
+	CLEANUP_BUF struct buf text = BUF_INIT(FILE_MAX);
+	int r = read_without(dirfd, address, &text);
+	if (r == -ENOENT)
+		return 0;
+	return r < 0 ? err_set(err, ERR_SYSTEM, r, "change hosts") : write_text(dirfd, "hosts", &text, err);
 }

@@ -5,8 +5,17 @@
 
 #include "container_config.h"
 #include "runtime_spec.h"
+#include "str.h"
 
 /* Write them to the workload's folder @dirfd. @interfaces are the addresses the
  * start has reserved. With the host's network they are the host's own. */
-int hosts_files_write(const struct container_config *c, const struct spec_interface *interfaces, size_t n, int dirfd,
-		      struct err *err) MUST_CHECK;
+struct hosts_inputs {
+	const struct container_config *config;
+	const struct spec_interface *interfaces;
+	size_t interfaces_n;
+	const struct strv *links; /* lines of hosts: those that --link names */
+};
+int hosts_files_write(const struct hosts_inputs *in, int dirfd, struct err *err) MUST_CHECK;
+/* A running container got the address @address, or lost it: its line of hosts. */
+int hosts_files_add(int dirfd, const struct container_config *c, const char *address, struct err *err) MUST_CHECK;
+int hosts_files_drop(int dirfd, const char *address, struct err *err) MUST_CHECK;

@@ -51,7 +51,8 @@ void network_list_free(struct network **list, size_t n)
 
 #define NETWORK_COLUMNS                                                                                     \
 	"id, name, driver, bridge, subnet4, gateway4, range4, subnet6, gateway6, range6, aux, is_internal," \
-	" is_isolated, is_attachable, has_ipv4, has_ipv6, mtu, options, labels, parent, vlan, created_ns"
+	" is_isolated, is_attachable, has_ipv4, has_ipv6, mtu, options, labels, parent, vlan, created_ns," \
+	" keeps_bridge, owns_parent"
 
 static int parse_address(struct db_stmt *row, int column, struct ip_address *ret)
 {
@@ -86,6 +87,8 @@ static int network_from_row(struct db_stmt *row, struct network **ret, struct er
 	n->parent = str_dup(db_text(row, 19));
 	n->vlan = (int)db_i64(row, 20);
 	n->created_ns = db_i64(row, 21);
+	n->keeps_bridge = db_i64(row, 22) != 0;
+	n->owns_parent = db_i64(row, 23) != 0;
 	*ret = TAKE_PTR(n);
 	return 0;
 }
@@ -116,20 +119,30 @@ static int networks_by(struct engine *engine, struct network ***ret, size_t *ret
 
 int network_list_all(struct engine *engine, struct network ***ret, size_t *ret_n, struct err *err)
 {
-	return networks_by(engine, ret, ret_n, err, "SELECT " NETWORK_COLUMNS " FROM networks WHERE owner_pid = 0 ORDER BY name", "",
+	return networks_by(engine, ret, ret_n, err, "SELECT " NETWORK_COLUMNS " FROM networks WHERE owner_pid = 0 ORDER BY name COLLATE NOCASE", "",
 			   NULL);
 }
 
-int network_get(struct engine *engine, const char *name, struct network **ret, struct err *err)
+static int get(struct engine *engine, const char *sql, const char *name, struct network **ret, struct err *err)
 {
 	CLEANUP_DB_STMT struct db_stmt *row = NULL;
-	int r = db_query(engine->db, &row, err, "SELECT " NETWORK_COLUMNS " FROM networks WHERE name = ?", "s", name);
+	int r = db_query(engine->db, &row, err, sql, "s", name);
 	if (r >= 0)
 		r = db_next(row, err);
 	if (r <= 0)
 		return r;
 	r = network_from_row(row, ret, err);
 	return r < 0 ? r : 1;
+}
+
+int network_get(struct engine *engine, const char *name, struct network **ret, struct err *err)
+{
+	return get(engine, "SELECT " NETWORK_COLUMNS " FROM networks WHERE name = ? AND owner_pid = 0", name, ret, err);
+}
+
+int network_get_any(struct engine *engine, const char *name, struct network **ret, struct err *err)
+{
+	return get(engine, "SELECT " NETWORK_COLUMNS " FROM networks WHERE name = ?", name, ret, err);
 }
 
 int network_find(struct engine *engine, const char *name, struct network **ret, struct err *err)
@@ -142,7 +155,7 @@ int network_find(struct engine *engine, const char *name, struct network **ret, 
 	size_t len = strlen(name);
 	if (len > 0 && len < ID_SIZE && str_is_hex(name, len)) {
 		CLEANUP_FREE char *pattern = str_printf("%s*", name);
-		r = networks_by(engine, &list, &n, err, "SELECT " NETWORK_COLUMNS " FROM networks WHERE id GLOB ? LIMIT 2", "s", pattern);
+		r = networks_by(engine, &list, &n, err, "SELECT " NETWORK_COLUMNS " FROM networks WHERE id GLOB ? AND owner_pid = 0 LIMIT 2", "s", pattern);
 		if (r < 0)
 			return r;
 	}

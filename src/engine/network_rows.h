@@ -43,6 +43,8 @@ struct network {
 	struct strv options, labels; /* "key=value" */
 	char *parent; /* link of the host that macvlan, ipvlan and VLANs use; NULL: none */
 	int vlan; /* 0: none */
+	bool keeps_bridge; /* the bridge was there before the network */
+	bool owns_parent;  /* the VLAN that is its parent was made for it */
 	int64_t created_ns;
 };
 void network_free(struct network *n);
@@ -60,6 +62,8 @@ bool network_is_predefined(const char *name);
 int network_find(struct engine *engine, const char *name, struct network **ret, struct err *err) MUST_CHECK;
 /* By exact name; 0 when there is none, 1 when there is. */
 int network_get(struct engine *engine, const char *name, struct network **ret, struct err *err) MUST_CHECK;
+/* The same, also one that is being made or removed. */
+int network_get_any(struct engine *engine, const char *name, struct network **ret, struct err *err) MUST_CHECK;
 /* All that are not being made or removed, by name. */
 int network_list_all(struct engine *engine, struct network ***ret, size_t *ret_n, struct err *err) MUST_CHECK;
 

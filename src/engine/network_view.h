@@ -4,7 +4,7 @@
 #pragma once
 
 #include "json.h"
-#include "state.h"
+#include "network_rows.h"
 
 struct published_port {
 	char protocol[8];
@@ -18,3 +18,5 @@ int network_ports(struct engine *engine, const char *id, struct published_port *
 char *network_ports_text(struct engine *engine, struct container *c);
 /* Docker's "NetworkSettings". The container's configuration must be loaded. */
 int network_settings_write(struct engine *engine, const struct container *c, struct json_writer *w, struct err *err) MUST_CHECK;
+/* A network as `network inspect` shows it. */
+int network_write(struct engine *engine, const struct network *n, struct json_writer *w, struct err *err) MUST_CHECK;

@@ -1,207 +1,218 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "networks.h"
-#include "events.h"
 
-#include <arpa/inet.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "fault.h"
 #include "net_attach.h"
-#include "net_bridge.h"
-#include "network_rows.h"
+#include "network_endpoint.h"
+#include "network_link.h"
 #include "ports.h"
-
-/* The addresses looked at in one subnet. */
-#define HOSTS_MAX 65534u
 
 static bool is_bridge_mode(const char *mode)
 {
 	return str_is_empty(mode) || str_eq(mode, "default") || str_eq(mode, NETWORK_BRIDGE);
 }
 
-int networks_join(struct engine *engine, const struct container *c, struct err *err)
+bool networks_has_none(const struct container_config *config)
 {
-	if (!is_bridge_mode(c->config->network_mode) || c->config->network_disabled)
-		return 0;
-	int r = db_run(engine->db, err, "INSERT INTO endpoints(container, network) VALUES(?, ?)", "ss", c->id, NETWORK_BRIDGE);
-	return r < 0 ? r : 0;
+	const char *mode = config->network_mode ? config->network_mode : "";
+	return config->network_disabled || str_eq(mode, NETWORK_NONE) || str_eq(mode, NETWORK_HOST) || str_starts_with(mode, "container:");
 }
 
-int networks_check_mode(struct engine *engine, const char *mode, struct err *err)
-{
-	(void)engine;
-	if (is_bridge_mode(mode) || str_eq(mode, "none") || str_eq(mode, "host") || str_starts_with(mode, "container:"))
-		return 0;
-	return err_set(err, ERR_NOT_FOUND, 0, "failed to set up container networking: network %s not found", mode);
-}
+/* ---- joining ---- */
 
-/* "hull0", or a name of its own for a state elsewhere, so that two of them can
- * live on one host. */
-static void bridge_name(const struct engine *engine, char out[16])
-{
-	uint64_t hash = 0xcbf29ce484222325ULL; /* FNV-1a */
-	if (str_eq(engine->root, "/var/lib/hull")) {
-		snprintf(out, 16, "hull0");
-		return;
-	}
-	for (const char *p = engine->root; *p; p++)
-		hash = (hash ^ (unsigned char)*p) * 0x100000001b3ULL;
-	snprintf(out, 16, "hull%08x", (unsigned)(hash ^ hash >> 32));
-}
-
-/* The default network, with its subnet chosen when it is first needed. */
-static int default_network(struct engine *engine, struct net_bridge *ret, struct err *err)
+/* The name of the network that the user means by @name, which may be an id; what
+ * is not there is found out at the start. */
+static int canonical_name(struct engine *engine, const char *name, char **ret, struct err *err)
 {
 	CLEANUP_NETWORK struct network *n = NULL;
-	char text[IP_TEXT_SIZE];
-	*ret = (struct net_bridge){ 0 };
-	int r = network_find(engine, NETWORK_BRIDGE, &n, err);
-	if (r < 0)
-		return r;
-	if (n->gateway4.family) {
-		ret->gateway4 = n->gateway4;
-		return str_copy(ret->name, sizeof(ret->name), n->bridge);
+	struct err why = ERR_INIT;
+	if (is_bridge_mode(name)) {
+		*ret = str_dup(NETWORK_BRIDGE);
+		return 0;
 	}
-	r = net_choose_subnet4(NULL, 0, &ret->gateway4, err);
-	if (r < 0)
+	int r = network_find(engine, name, &n, &why);
+	if (r < 0 && why.kind != ERR_NOT_FOUND) {
+		*err = why;
 		return r;
-	bridge_name(engine, ret->name);
-	ip_format(&ret->gateway4, text);
-	r = db_run(engine->db, err, "UPDATE networks SET bridge = ?, gateway4 = ?, subnet4 = ? WHERE name = ?", "ssss", ret->name, text,
-		   text, NETWORK_BRIDGE);
+	}
+	*ret = str_dup(n ? n->name : name);
+	return 0;
+}
+
+/* Docker's "container:alias" of "container" alone too. */
+static void add_links(const struct strv *from, struct strv *to)
+{
+	for (size_t i = 0; i < from->n; i++) {
+		const char *colon = strchr(from->v[i], ':');
+		if (colon && colon[1])
+			strv_add(to, from->v[i]);
+		else
+			strv_printf(to, "%.*s:%.*s", (int)strcspn(from->v[i], ":"), from->v[i], (int)strcspn(from->v[i], ":"), from->v[i]);
+	}
+}
+
+int network_join(struct engine *engine, const struct container *c, const struct config_endpoint *e, int64_t position,
+		 struct err *err)
+{
+	CLEANUP_FREE char *name = NULL;
+	CLEANUP_STRV struct strv links = { 0 };
+	add_links(&e->links, &links);
+	CLEANUP_FREE char *aliases = strv_join(&e->aliases, "\n"), *links_text = strv_join(&links, "\n"),
+			  *opts = strv_join(&e->driver_opts, "\n");
+	int r = canonical_name(engine, e->network, &name, err);
+	if (r == 0)
+		r = db_run(engine->db, err,
+			   "INSERT INTO endpoints(container, network, position, asked4, asked6, asked_mac, aliases, links, driver_opts,"
+			   " gw_priority) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", "ssissssssi", c->id, name, position,
+			   str_is_empty(e->ipv4_address) ? NULL : e->ipv4_address, str_is_empty(e->ipv6_address) ? NULL : e->ipv6_address,
+			   str_is_empty(e->mac_address) ? NULL : e->mac_address, aliases, links_text, opts, e->gw_priority);
 	return r < 0 ? r : 0;
 }
 
-/* The lowest address of the subnet that no container holds. */
-static int choose_address(struct engine *engine, const struct ip_address *gateway, struct ip_address *ret, struct err *err)
+static bool is_named(const struct config_endpoint *e, const char *mode)
 {
-	CLEANUP_DB_STMT struct db_stmt *row = NULL;
-	CLEANUP_FREE uint8_t *taken = mem_calloc(HOSTS_MAX / 8 + 1, 1);
-	uint32_t gateway_bits, mask = ~0U << (32 - gateway->prefix);
-	memcpy(&gateway_bits, gateway->bytes, 4);
-	gateway_bits = ntohl(gateway_bits);
-	uint32_t net = gateway_bits & mask, hosts = ~mask < HOSTS_MAX ? ~mask : HOSTS_MAX;
+	return str_eq(e->network, mode) || (is_bridge_mode(e->network) && is_bridge_mode(mode));
+}
 
-	int r = db_query(engine->db, &row, err, "SELECT address4 FROM endpoints WHERE network = ?", "s", NETWORK_BRIDGE);
-	while (r >= 0 && (r = db_next(row, err)) > 0) {
-		struct in_addr a;
-		if (db_text(row, 0) && inet_pton(AF_INET, db_text(row, 0), &a) == 1) {
-			uint32_t host = ntohl(a.s_addr) - net;
-			if (host <= hosts)
-				taken[host / 8] |= (uint8_t)(1u << host % 8);
-		}
-	}
-	if (r < 0)
-		return r;
-	for (uint32_t host = 1; host < hosts; host++) {
-		if (taken[host / 8] >> host % 8 & 1 || net + host == gateway_bits)
-			continue;
-		uint32_t bits = htonl(net + host);
-		*ret = *gateway;
-		memcpy(ret->bytes, &bits, 4);
+int networks_join(struct engine *engine, const struct container *c, struct err *err)
+{
+	const struct container_config *config = c->config;
+	struct config_endpoint first = { .network = (char *)NETWORK_BRIDGE };
+	int64_t position = 1;
+	int r = 0;
+	if (networks_has_none(config))
 		return 0;
-	}
-	r = err_set(err, ERR_CONFLICT, 0, "no available IPv4 addresses on this network's address pools: %s", NETWORK_BRIDGE);
-	err_hint(err, "hull container prune   (stopped containers hold none; this many are running)");
+	if (!str_is_empty(config->network_mode))
+		first.network = config->network_mode;
+	/* The mode names the first; what else is said of it stands among the rest. */
+	for (size_t i = 0; i < config->endpoints_n; i++)
+		if (is_named(&config->endpoints[i], config->network_mode)) {
+			first = config->endpoints[i];
+			break;
+		}
+	if (str_is_empty(first.mac_address))
+		first.mac_address = config->mac_address;
+	if (is_bridge_mode(first.network) && config->links.n)
+		first.links = config->links;
+	r = network_join(engine, c, &first, 0, err);
+	for (size_t i = 0; i < config->endpoints_n && r == 0; i++)
+		if (!is_named(&config->endpoints[i], config->network_mode))
+			r = network_join(engine, c, &config->endpoints[i], position++, err);
 	return r;
 }
 
-/* The events "connect" and "disconnect". */
-static int record(struct engine *engine, const char *action, const char *container, struct err *err)
-{
-	CLEANUP_STRV struct strv attributes = { 0 };
-	strv_printf(&attributes, "container=%s", container);
-	strv_add(&attributes, "name=" NETWORK_BRIDGE);
-	strv_add(&attributes, "type=bridge");
-	return event_record(engine, "network", action, NETWORK_BRIDGE, &attributes, err);
-}
+/* ---- starting ---- */
 
-static int reserve_interface(struct engine *engine, struct container *c, const struct image_config *image,
-			     struct net_bridge *bridge, const char *kept, struct runtime_spec *spec, struct err *err)
+static int reserve_one(struct engine *engine, struct container *c, struct endpoint *e, unsigned number, struct spec_interface *ret,
+		       struct err *err)
 {
-	struct ip_address address = bridge->gateway4;
-	char text[IP_TEXT_SIZE], bare[INET_ADDRSTRLEN], gateway[INET_ADDRSTRLEN];
-	int r = kept && inet_pton(AF_INET, kept, address.bytes) == 1 ? 0 : choose_address(engine, &bridge->gateway4, &address, err);
+	CLEANUP_NETWORK struct network *n = NULL;
+	int r = network_get(engine, e->network, &n, err);
 	if (r < 0)
 		return r;
-	spec->interfaces = mem_calloc(1, sizeof(*spec->interfaces));
-	spec->interfaces_n = 1;
-	struct spec_interface *i = spec->interfaces;
-	i->network = str_dup(NETWORK_BRIDGE);
-	i->name = str_dup("eth0");
-	i->bridge = str_dup(bridge->name);
-	/* Named after the container, so that whoever cleans up finds it. */
-	i->host_name = str_printf("hv%.11s", c->id);
-	if (!inet_ntop(AF_INET, address.bytes, bare, sizeof(bare)) ||
-	    !inet_ntop(AF_INET, bridge->gateway4.bytes, gateway, sizeof(gateway)) ||
-	    str_copy(i->address4, sizeof(i->address4), ip_format(&address, text)) < 0 ||
-	    str_copy(i->gateway4, sizeof(i->gateway4), gateway) < 0)
-		return err_set(err, ERR_SYSTEM, EINVAL, "format an address");
-	if (!str_is_empty(c->config->mac_address)) {
-		if (str_copy(i->mac, sizeof(i->mac), c->config->mac_address) < 0)
-			return err_set(err, ERR_INVALID, 0, "invalid MAC address: %s", c->config->mac_address);
-	} else if (net_mac_from_ip4(bare, i->mac) < 0) {
-		return err_set(err, ERR_SYSTEM, EINVAL, "make a MAC address");
+	if (r == 0) {
+		r = err_set(err, ERR_NOT_FOUND, 0, "failed to set up container networking: network %s not found", e->network);
+		err_hint(err, "hull network ls   shows what there is; hull network create %s", e->network);
+		return r;
 	}
-	char endpoint[ID_SIZE];
-	id_generate(endpoint);
-	r = db_run(engine->db, err,
-		   "UPDATE endpoints SET id = ?, interface = ?, host_name = ?, mac = ?, address4 = ? WHERE container = ? AND network = ?",
-		   "sssssss", endpoint, i->name, i->host_name, i->mac, bare, c->id, NETWORK_BRIDGE);
-	if (r >= 0)
-		r = record(engine, "connect", c->id, err);
-	return r < 0 ? r : ports_reserve(engine, c, image, &(struct port_target){ .address4 = bare }, spec, err);
+	r = network_ensure(engine, n, err);
+	if (r == 0)
+		r = FAULT("network.bridge");
+	struct endpoint_activation a = { .c = c, .n = n, .e = e, .number = number };
+	if (r == 0)
+		r = endpoint_activate(engine, &a, ret, err);
+	return r < 0 ? r : endpoint_event(engine, "connect", e->network, c->id, err);
 }
 
-/* The address that the last run had, when the container is started again by its
- * restart policy: it keeps that. The rest of what it held is made anew. */
-static int take_over(struct engine *engine, const char *id, char **ret, struct err *err)
+static void mark_defaults(const struct endpoint_gateways *g, struct runtime_spec *spec)
 {
-	int r = db_query_text(engine->db, ret, err, "SELECT address4 FROM endpoints WHERE container = ? AND network = ?", "ss", id,
-			      NETWORK_BRIDGE);
-	return r <= 0 || !*ret ? r : networks_release(engine, id, err);
+	for (size_t i = 0; i < spec->interfaces_n; i++) {
+		spec->interfaces[i].is_default4 = str_eq(spec->interfaces[i].name, g->v4.interface);
+		spec->interfaces[i].is_default6 = str_eq(spec->interfaces[i].name, g->v6.interface);
+	}
 }
 
 int networks_reserve(struct engine *engine, struct container *c, const struct image_config *image, struct runtime_spec *spec,
 		     struct err *err)
 {
-	struct net_bridge bridge;
-	CLEANUP_FREE char *kept = NULL;
-	int r = networks_check_mode(engine, c->config->network_mode, err);
-	if (r < 0 || !is_bridge_mode(c->config->network_mode) || c->config->network_disabled)
+	CLEANUP_ENDPOINTS struct endpoint_list list = { 0 };
+	CLEANUP_GATEWAYS struct endpoint_gateways gateways = { 0 };
+	if (networks_has_none(c->config))
+		return 0;
+	int r = endpoints_of_container(engine, c->id, &list.v, &list.n, err);
+	bool is_held = false;
+	for (size_t i = 0; r == 0 && i < list.n; i++)
+		is_held |= list.v[i].is_active;
+	/* Started again by its restart policy: it keeps its addresses, which stay in
+	 * @list; the rest of what the last run held is made anew. */
+	if (r == 0 && is_held)
+		r = networks_release(engine, c->id, err);
+	if (r < 0)
 		return r;
-	r = default_network(engine, &bridge, err);
+	spec->interfaces = mem_calloc(list.n + 1, sizeof(*spec->interfaces));
+	for (size_t i = 0; r == 0 && i < list.n; i++) {
+		spec->interfaces_n = i + 1;
+		r = reserve_one(engine, c, &list.v[i], (unsigned)i, &spec->interfaces[i], err);
+	}
 	if (r == 0)
-		r = net_bridge_ensure(&bridge, err);
-	if (r == 0)
-		r = FAULT("network.bridge");
-	if (r == 0)
-		r = take_over(engine, c->id, &kept, err);
-	if (r >= 0)
-		r = reserve_interface(engine, c, image, &bridge, kept, spec, err);
+		r = endpoint_gateways_find(engine, c->id, &gateways, err);
+	if (r < 0)
+		return r;
+	mark_defaults(&gateways, spec);
+	/* Published ports lead to where the container's default routes go. */
+	struct port_target target = { .address4 = gateways.v4.address, .address6 = gateways.v6.address };
+	return gateways.v4.interface || gateways.v6.interface ? ports_reserve(engine, c, image, &target, spec, err) : 0;
+}
+
+/* "172.17.0.2	alias id name" */
+static int link_line(struct engine *engine, const struct container *c, const char *link, struct strv *ret, struct err *err)
+{
+	CLEANUP_CONTAINER struct container *other = NULL;
+	CLEANUP_ENDPOINTS struct endpoint_list list = { 0 };
+	const char *colon = strchr(link, ':');
+	CLEANUP_FREE char *name = str_ndup(link, colon ? (size_t)(colon - link) : strlen(link));
+	const char *alias = colon && colon[1] ? colon + 1 : name;
+	int r = container_find(engine, name, &other, err);
+	if (r < 0)
+		return err_context(err, r, "could not get container for %s", name);
+	r = endpoints_of_container(engine, other->id, &list.v, &list.n, err);
+	for (size_t i = 0; r == 0 && i < list.n; i++)
+		if (str_eq(list.v[i].network, NETWORK_BRIDGE) && list.v[i].is_active) {
+			strv_printf(ret, "%s\t%s %.12s %s", list.v[i].address4, alias, other->id, other->name);
+			return 0;
+		}
+	return r < 0 ? r : err_set(err, ERR_CONFLICT, 0, "Cannot link to a non running container: /%s AS /%s/%s", other->name, c->name, alias);
+}
+
+int networks_link_lines(struct engine *engine, const struct container *c, struct strv *ret, struct err *err)
+{
+	int r = 0;
+	for (size_t i = 0; is_bridge_mode(c->config->network_mode) && r == 0 && i < c->config->links.n; i++)
+		r = link_line(engine, c, c->config->links.v[i], ret, err);
 	return r;
 }
+
+/* ---- the end ---- */
 
 static int release_interfaces(struct engine *engine, const char *id, bool links_go_by_themselves, struct err *err)
 {
 	CLEANUP_DB_STMT struct db_stmt *row = NULL;
-	int r = db_query(engine->db, &row, err, "SELECT host_name FROM endpoints WHERE container = ? AND host_name IS NOT NULL", "s",
+	CLEANUP_STRV struct strv networks = { 0 };
+	int r = db_query(engine->db, &row, err, "SELECT host_name, network FROM endpoints WHERE container = ? AND host_name IS NOT NULL", "s",
 			 id);
-	bool any = false;
 	while (r >= 0 && (r = db_next(row, err)) > 0) {
 		CLEANUP_FREE char *name = str_dup(db_text(row, 0));
 		struct spec_interface i = { .host_name = name };
-		any = true;
-		if (name && !links_go_by_themselves)
+		strv_add(&networks, db_text(row, 1));
+		if (!links_go_by_themselves)
 			r = net_detach(&i, 1, err);
 	}
-	if (r >= 0 && any)
-		r = db_run(engine->db, err,
-			   "UPDATE endpoints SET id = NULL, interface = NULL, host_name = NULL, mac = NULL, address4 = NULL,"
-			   " address6 = NULL, dns_names = NULL WHERE container = ?", "s", id);
-	if (r >= 0 && any)
-		r = record(engine, "disconnect", id, err);
+	if (r >= 0 && networks.n)
+		r = endpoints_deactivate(engine, id, NULL, err);
+	for (size_t i = 0; r >= 0 && i < networks.n; i++)
+		r = endpoint_event(engine, "disconnect", networks.v[i], id, err);
 	return r < 0 ? r : 0;
 }
 

@@ -17,6 +17,7 @@
 #include "image_store.h"
 #include "image_users.h"
 #include "monitor_conf.h"
+#include "network_objects.h"
 #include "ports.h"
 #include "volume_mounts.h"
 
@@ -229,6 +230,8 @@ int engine_recover(struct engine *engine, struct err *err)
 	int r = find_suspects(engine, &ids, boot, &is_new_boot, err);
 	for (size_t i = 0; r >= 0 && i < ids.n; i++)
 		r = recover_one(engine, ids.v[i], err);
+	if (r >= 0)
+		r = network_recover(engine, err);
 	if (r >= 0)
 		r = ports_recover(engine, err);
 	if (r >= 0)

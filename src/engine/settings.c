@@ -22,6 +22,7 @@ void settings_done(struct settings *s)
 		strv_free(&s->registries[i].mirrors);
 	}
 	free(s->registries);
+	free(s->address_pools);
 	*s = (struct settings){ 0 };
 }
 
@@ -29,6 +30,14 @@ static void replace(struct strv *to, const struct strv *from)
 {
 	strv_free(to);
 	strv_extend(to, from);
+}
+
+static void add_pool(struct settings *s, const struct subnet_pool *pool)
+{
+	s->address_pools = reallocarray(s->address_pools, s->address_pools_n + 1, sizeof(*pool));
+	if (!s->address_pools)
+		abort();
+	s->address_pools[s->address_pools_n++] = *pool;
 }
 
 /* ---- hull.toml ---- */
@@ -86,14 +95,31 @@ static int take_registry(struct settings *s, const struct toml_entry *e, const c
 	return 0;
 }
 
+static int take_pools(struct settings *s, const struct toml_entry *e, const char *what, struct err *err)
+{
+	if (e->kind != TOML_STRINGS)
+		return wrong_kind(e, what, "a list of strings", err);
+	s->address_pools_n = 0;
+	for (size_t i = 0; i < e->strings.n; i++) {
+		struct subnet_pool pool;
+		int r = subnet_pool_parse(e->strings.v[i], &pool, err);
+		if (r < 0)
+			return err_context(err, r, "%s:%u", what, e->line);
+		add_pool(s, &pool);
+	}
+	return 0;
+}
+
 static int take_entry(struct settings *s, const struct toml_entry *e, const char *what, struct err *err)
 {
-	static const char *const names[] = { "registry-mirrors", "insecure-registries", "registry", NULL };
+	static const char *const names[] = { "registry-mirrors", "insecure-registries", "registry", "default-address-pools", NULL };
 	const char *key = e->path.v[0];
 	if (e->path.n == 1 && str_eq(key, "registry-mirrors"))
 		return take_list(e, &s->registry_mirrors, what, err);
 	if (e->path.n == 1 && str_eq(key, "insecure-registries"))
 		return take_list(e, &s->insecure_registries, what, err);
+	if (e->path.n == 1 && str_eq(key, "default-address-pools"))
+		return take_pools(s, e, what, err);
 	if (e->path.n == 3 && str_eq(key, "registry"))
 		return take_registry(s, e, what, err);
 	return unknown(e, what, names, err);
@@ -109,6 +135,23 @@ int settings_add_toml(struct settings *s, const char *text, size_t len, const ch
 }
 
 /* ---- daemon.json ---- */
+
+static int daemon_pools(struct settings *s, const struct json *list, const char *what, struct err *err)
+{
+	if (list)
+		s->address_pools_n = 0;
+	for (size_t i = 0; i < json_array_len(list); i++) {
+		const struct json *o = json_array_at(list, i);
+		struct subnet_pool pool;
+		CLEANUP_FREE char *text = str_printf("base=%s,size=%lld", json_str(json_get(o, "base")) ? json_str(json_get(o, "base")) : "",
+						     (long long)json_get_i64(o, "size", -1));
+		int r = subnet_pool_parse(text, &pool, err);
+		if (r < 0)
+			return err_context(err, r, "%s: default-address-pools", what);
+		add_pool(s, &pool);
+	}
+	return 0;
+}
 
 int settings_add_daemon_json(struct settings *s, const char *text, size_t len, const char *what, struct err *err)
 {
@@ -126,7 +169,7 @@ int settings_add_daemon_json(struct settings *s, const char *text, size_t len, c
 		if (list.n)
 			replace(to[i], &list);
 	}
-	return 0;
+	return daemon_pools(s, json_get(root, "default-address-pools"), what, err);
 }
 
 /* ---- files ---- */

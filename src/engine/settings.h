@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* hull's own settings, gathered from files:
  *
- *   /etc/docker/daemon.json             registry-mirrors, insecure-registries
+ *   /etc/docker/daemon.json             registry-mirrors, insecure-registries,
+ *                                         default-address-pools
  *   /etc/hull/hull.toml                 the same keys, and
  *   /etc/hull/conf.d/NAME.toml            [registry."HOST"] mirrors, insecure
  *   $XDG_CONFIG_HOME/hull/hull.toml     (or ~/.config)
@@ -12,6 +13,7 @@
 #pragma once
 
 #include "str.h"
+#include "subnet_pool.h"
 
 struct registry_settings {
 	char *host;
@@ -26,6 +28,9 @@ struct settings {
 	struct strv insecure_registries;
 	struct registry_settings *registries;
 	size_t registries_n;
+	/* Where networks get their subnets from; none: hull's own choice. */
+	struct subnet_pool *address_pools;
+	size_t address_pools_n;
 };
 
 int settings_load(struct settings *ret, struct err *err) MUST_CHECK;

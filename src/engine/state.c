@@ -175,6 +175,9 @@ static const char *const steps[] = {
 	"ALTER TABLE ports ADD COLUMN pending INTEGER NOT NULL DEFAULT 0;"
 	"UPDATE ports SET address4 = (SELECT address4 FROM endpoints e WHERE e.container = ports.container AND address4 IS NOT NULL);"
 	"CREATE INDEX ports_pending ON ports(pending) WHERE pending <> 0;",
+	/* What was on the host before the network stays when it goes. */
+	"ALTER TABLE networks ADD COLUMN keeps_bridge INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE networks ADD COLUMN owns_parent INTEGER NOT NULL DEFAULT 0;",
 };
 const struct db_schema engine_schema = { steps, ARRAY_LEN(steps) };
 

@@ -161,6 +161,73 @@ int link_add_loop(int sock, const char *name, const char *peer_name, const uint8
 	return nl_talk(sock, &b, NULL);
 }
 
+int link_add_upper(int sock, const struct link_upper *u)
+{
+	struct nl_batch b;
+	nl_init(&b);
+	(void)nl_message(&b, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, sizeof(struct ifinfomsg));
+	nl_attr_str(&b, IFLA_IFNAME, u->name);
+	nl_attr_u32(&b, IFLA_LINK, (uint32_t)u->parent);
+	nl_attr_u32(&b, IFLA_NET_NS_FD, (uint32_t)u->netns);
+	if (u->mac)
+		nl_attr(&b, IFLA_ADDRESS, u->mac, 6);
+	if (u->mtu)
+		nl_attr_u32(&b, IFLA_MTU, u->mtu);
+	size_t linkinfo = nl_nest(&b, IFLA_LINKINFO, 0);
+	nl_attr_str(&b, IFLA_INFO_KIND, u->kind);
+	size_t data = nl_nest(&b, IFLA_INFO_DATA, 0);
+	if (strcmp(u->kind, "macvlan") == 0)
+		nl_attr_u32(&b, IFLA_MACVLAN_MODE, u->mode);
+	else
+		nl_attr_u16(&b, IFLA_IPVLAN_MODE, (uint16_t)u->mode);
+	nl_nest_end(&b, data);
+	nl_nest_end(&b, linkinfo);
+	return nl_talk(sock, &b, NULL);
+}
+
+int link_add_vlan(int sock, const char *name, int parent, uint16_t id)
+{
+	struct nl_batch b;
+	nl_init(&b);
+	struct ifinfomsg *info = nl_message(&b, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, sizeof(*info));
+	info->ifi_flags = IFF_UP;
+	info->ifi_change = IFF_UP;
+	nl_attr_str(&b, IFLA_IFNAME, name);
+	nl_attr_u32(&b, IFLA_LINK, (uint32_t)parent);
+	size_t linkinfo = nl_nest(&b, IFLA_LINKINFO, 0);
+	nl_attr_str(&b, IFLA_INFO_KIND, "vlan");
+	size_t data = nl_nest(&b, IFLA_INFO_DATA, 0);
+	nl_attr_u16(&b, IFLA_VLAN_ID, id);
+	nl_nest_end(&b, data);
+	nl_nest_end(&b, linkinfo);
+	return nl_talk(sock, &b, NULL);
+}
+
+int link_set_master(int sock, int index, int master)
+{
+	struct nl_batch b;
+	nl_init(&b);
+	struct ifinfomsg *info = nl_message(&b, RTM_NEWLINK, 0, sizeof(*info));
+	info->ifi_index = index;
+	nl_attr_u32(&b, IFLA_MASTER, (uint32_t)master);
+	return nl_talk(sock, &b, NULL);
+}
+
+int link_set_port_isolated(int sock, const char *name)
+{
+	struct nl_batch b;
+	nl_init(&b);
+	(void)nl_message(&b, RTM_NEWLINK, 0, sizeof(struct ifinfomsg));
+	nl_attr_str(&b, IFLA_IFNAME, name);
+	size_t linkinfo = nl_nest(&b, IFLA_LINKINFO, 0);
+	nl_attr_str(&b, IFLA_INFO_SLAVE_KIND, "bridge");
+	size_t data = nl_nest(&b, IFLA_INFO_SLAVE_DATA, 0);
+	nl_attr(&b, IFLA_BRPORT_ISOLATED, &(uint8_t){ 1 }, 1);
+	nl_nest_end(&b, data);
+	nl_nest_end(&b, linkinfo);
+	return nl_talk(sock, &b, NULL);
+}
+
 int link_delete(int sock, const char *name)
 {
 	struct nl_batch b;
@@ -224,17 +291,35 @@ int link_add_address(int sock, int index, const struct ip_address *a)
 	return r == -EEXIST ? 0 : r;
 }
 
-int link_add_default_route(int sock, int index, const struct ip_address *gateway)
+static struct rtmsg *default_route(struct nl_batch *b, uint16_t type, uint16_t flags, int family)
 {
-	struct nl_batch b;
-	nl_init(&b);
-	struct rtmsg *msg = nl_message(&b, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, sizeof(*msg));
-	msg->rtm_family = (uint8_t)gateway->family;
+	nl_init(b);
+	struct rtmsg *msg = nl_message(b, type, flags, sizeof(*msg));
+	msg->rtm_family = (uint8_t)family;
 	msg->rtm_table = RT_TABLE_MAIN;
 	msg->rtm_protocol = RTPROT_STATIC;
 	msg->rtm_scope = RT_SCOPE_UNIVERSE;
 	msg->rtm_type = RTN_UNICAST;
-	nl_attr(&b, RTA_GATEWAY, gateway->bytes, address_len(gateway));
+	return msg;
+}
+
+int link_set_default_route(int sock, int index, int family, const struct ip_address *gateway)
+{
+	struct nl_batch b;
+	struct rtmsg *msg = default_route(&b, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, family);
+	if (!gateway && family == AF_INET)
+		msg->rtm_scope = RT_SCOPE_LINK;
+	if (gateway)
+		nl_attr(&b, RTA_GATEWAY, gateway->bytes, address_len(gateway));
 	nl_attr_u32(&b, RTA_OIF, (uint32_t)index);
 	return nl_talk(sock, &b, NULL);
+}
+
+int link_delete_default_route(int sock, int family)
+{
+	struct nl_batch b;
+	struct rtmsg *msg = default_route(&b, RTM_DELROUTE, 0, family);
+	msg->rtm_scope = RT_SCOPE_NOWHERE;
+	int r = nl_talk(sock, &b, NULL);
+	return r == -ESRCH ? 0 : r;
 }

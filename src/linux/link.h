@@ -34,9 +34,27 @@ int link_add_veth(int sock, const char *host_name, int master, const char *peer_
  * their own making: with one hardware address, what is sent by one is received
  * by the other whatever it is for. */
 int link_add_loop(int sock, const char *name, const char *peer_name, const uint8_t mac[6], uint32_t mtu) MUST_CHECK;
+/* A macvlan or ipvlan (@kind) of the link @parent (an index), made in the network
+ * namespace @netns at once, still down. @mode as in linux/if_link.h. @mac NULL:
+ * the parent's (ipvlan). -EOPNOTSUPP when the kernel has no such links. */
+struct link_upper {
+	const char *kind, *name;
+	int parent, netns;
+	const uint8_t *mac;
+	uint32_t mode, mtu;
+};
+int link_add_upper(int sock, const struct link_upper *u) MUST_CHECK;
+/* 802.1Q, up; -EEXIST, -EOPNOTSUPP. */
+int link_add_vlan(int sock, const char *name, int parent, uint16_t id) MUST_CHECK;
+int link_set_master(int sock, int index, int master) MUST_CHECK;
+/* Ports of a bridge that are isolated do not see each other (Linux 4.18). */
+int link_set_port_isolated(int sock, const char *name) MUST_CHECK;
 /* 0 also when there is none. */
 int link_delete(int sock, const char *name) MUST_CHECK;
 int link_set_up(int sock, int index) MUST_CHECK;
 int link_index(int sock, const char *name, int *ret) MUST_CHECK; /* -ENODEV */
 int link_add_address(int sock, int index, const struct ip_address *a) MUST_CHECK; /* -EEXIST is success */
-int link_add_default_route(int sock, int index, const struct ip_address *gateway) MUST_CHECK;
+/* By @gateway, or by the link itself when that is NULL. Takes the place of the
+ * one of @family that is there. */
+int link_set_default_route(int sock, int index, int family, const struct ip_address *gateway) MUST_CHECK;
+int link_delete_default_route(int sock, int family) MUST_CHECK; /* 0 also when there is none */

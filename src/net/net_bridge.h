@@ -18,16 +18,22 @@ struct net_bridge {
 	uint32_t mtu; /* 0: the kernel's */
 	bool is_internal; /* nothing is forwarded into or out of it */
 	bool keeps_source; /* what leaves it is not masqueraded */
+	/* 802.1Q: the bridge's way out is VLAN @vlan of the link @parent. */
+	const char *parent;
+	int vlan;
 };
 
 /* Make the bridge, its addresses and the firewall table unless they are there;
  * cheap (two netlink round trips) when they are. Also switches forwarding on. */
 int net_bridge_ensure(const struct net_bridge *bridge, struct err *err) MUST_CHECK;
+/* 1 when there is a link of the name, 0 when not. */
+int net_link_exists(const char *name, struct err *err) MUST_CHECK;
+/* The link that a macvlan or ipvlan is to sit on: it is there, or it is "eth0.50"
+ * and is made as VLAN 50 of eth0. ERR_NOT_FOUND, ERR_UNSUPPORTED. */
+int net_parent_ensure(const char *parent, struct err *err) MUST_CHECK;
+/* Remove that VLAN: @parent itself, or with a @vlan that of it. */
+int net_parent_remove(const char *parent, int vlan, struct err *err) MUST_CHECK;
 /* Remove the link and its elements; one that is gone is success. */
 int net_bridge_remove(const struct net_bridge *bridge, struct err *err) MUST_CHECK;
-
-/* The first subnet of the pool (172.17-31.0.0/16, then 192.168.n.0/20) that
- * overlaps neither a route of the host nor one of @used. In *ret the gateway
- * (first address) with the prefix. ERR_CONFLICT when the pool is exhausted. */
-int net_choose_subnet4(const struct ip_address *used, size_t n, struct ip_address *ret, struct err *err) MUST_CHECK;
-bool net_subnets_overlap(const struct ip_address *a, const struct ip_address *b);
+/* Only the elements: the link is somebody else's. */
+int net_bridge_forget(const struct net_bridge *bridge, struct err *err) MUST_CHECK;

@@ -371,8 +371,8 @@ static int get_interfaces(const struct json *hull, struct runtime_spec *s, struc
 	for (size_t i = 0; i < s->interfaces_n && r == 0; i++) {
 		const struct json *e = json_array_at(array, i);
 		struct spec_interface *n = &s->interfaces[i];
-		char **strings[] = { &n->network, &n->name, &n->bridge, &n->host_name };
-		static const char *const keys[] = { "network", "name", "bridge", "hostName" };
+		char **strings[] = { &n->network, &n->name, &n->kind, &n->bridge, &n->host_name, &n->mode };
+		static const char *const keys[] = { "network", "name", "kind", "bridge", "hostName", "mode" };
 		for (size_t k = 0; k < ARRAY_LEN(keys) && r == 0; k++)
 			r = get_string(e, keys[k], strings[k], err);
 		if (r == 0)
@@ -387,6 +387,9 @@ static int get_interfaces(const struct json *hull, struct runtime_spec *s, struc
 			r = get_fixed(e, "gateway6", n->gateway6, sizeof(n->gateway6), err);
 		if (r == 0)
 			r = get_u32(e, "mtu", &n->mtu, err);
+		n->is_default4 = json_get_bool(e, "isDefault4", false);
+		n->is_default6 = json_get_bool(e, "isDefault6", false);
+		n->is_port_isolated = json_get_bool(e, "isPortIsolated", false);
 		if (r == 0 && (!n->name || !n->bridge || !n->host_name))
 			return bad(err, "interface");
 	}
@@ -562,7 +565,9 @@ static void free_interfaces(struct runtime_spec *s)
 	for (size_t i = 0; i < s->interfaces_n; i++) {
 		free(s->interfaces[i].network);
 		free(s->interfaces[i].name);
+		free(s->interfaces[i].kind);
 		free(s->interfaces[i].bridge);
+		free(s->interfaces[i].mode);
 		free(s->interfaces[i].host_name);
 	}
 	free(s->interfaces);

@@ -132,11 +132,17 @@ struct spec_idmap {
 struct spec_interface {
 	char *network;   /* network id, for records */
 	char *name;      /* in the container: "eth0" */
-	char *bridge;    /* host bridge to join */
-	char *host_name; /* host end of the veth */
+	char *kind;      /* "macvlan", "ipvlan"; NULL: a veth pair */
+	char *bridge;    /* host bridge to join; the parent of a macvlan */
+	char *host_name; /* host end of the veth; of no use to the others */
+	char *mode;      /* of a macvlan or ipvlan; NULL: "bridge", "l2" */
 	char mac[18];
 	char address4[24], gateway4[16]; /* "172.17.0.2/16", "172.17.0.1"; empty: none */
 	char address6[52], gateway6[46];
+	/* Whether the default route goes by it: by its gateway, or without one by the
+	 * link itself. */
+	bool is_default4, is_default6;
+	bool is_port_isolated; /* does not see its neighbours on the bridge */
 	uint32_t mtu; /* 0: the bridge's */
 };
 

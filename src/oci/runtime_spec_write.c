@@ -305,13 +305,21 @@ static void write_interfaces(struct json_writer *w, const struct runtime_spec *s
 		jw_object(w);
 		kv_str_if(w, "network", n->network);
 		kv_str_if(w, "name", n->name);
+		kv_str_if(w, "kind", n->kind);
 		kv_str_if(w, "bridge", n->bridge);
 		kv_str_if(w, "hostName", n->host_name);
+		kv_str_if(w, "mode", n->mode);
 		kv_str_if(w, "mac", n->mac);
 		kv_str_if(w, "address4", n->address4);
 		kv_str_if(w, "gateway4", n->gateway4);
 		kv_str_if(w, "address6", n->address6);
 		kv_str_if(w, "gateway6", n->gateway6);
+		if (n->is_default4)
+			jw_kv_bool(w, "isDefault4", true);
+		if (n->is_default6)
+			jw_kv_bool(w, "isDefault6", true);
+		if (n->is_port_isolated)
+			jw_kv_bool(w, "isPortIsolated", true);
 		kv_i64_if(w, "mtu", n->mtu);
 		jw_object_end(w);
 	}

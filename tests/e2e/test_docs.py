@@ -48,6 +48,8 @@ class Docs(HullTest):
         super().setUpClass()
         cls.work = pathlib.Path(tempfile.mkdtemp(dir=cls.hull.dir))
         files = looks_like_debian(busybox_tar())
+        # The link of the host that examples name as a parent.
+        subprocess.run(["ip", "link", "add", "lan0", "up", "type", "bridge"], check=True)
         for name in ("busybox", "debian"):
             cls.hull("import", "-c", 'CMD ["/bin/sh"]', "-", name, input=files)
         cls.hull("import", "-c", 'CMD ["httpd", "-f", "-h", "/etc"]', "-c", "EXPOSE 80", "-", "nginx", input=files)
@@ -63,6 +65,7 @@ class Docs(HullTest):
                 self.hull("rmi", "-f", image, code=None)
         for volume in self.hull.out("volume", "ls", "-q").split():
             self.hull("volume", "rm", "-f", volume, code=None)
+        self.hull("network", "prune", "-f")
 
     def in_terminal(self, command):
         """With a terminal, at which somebody answers every question with exit."""

@@ -47,6 +47,19 @@ static const struct {
 	{ "volume ls", "hull volume ls\nhull volume ls -q --filter dangling=true\n" },
 	{ "volume prune", "hull volume prune -f\n" },
 	{ "volume rm", "hull volume create data\nhull volume rm data\n" },
+	{ "network create", "hull network create app\nhull run -d --name db --network app busybox sleep 600\n"
+			    "# addresses of one's choice, IPv6 too\n"
+			    "hull network create --subnet 10.20.0.0/24 --subnet fd00:20::/64 lab\n"
+			    "# no way out\n"
+			    "hull network create --internal vault\n"
+			    "# on the wire of a link of this host\n"
+			    "hull network create -d macvlan -o parent=lan0 --subnet 192.0.2.0/24 --gateway 192.0.2.1 lan\n" },
+	{ "network ls", "hull network ls\nhull network ls -q --filter type=custom\n" },
+	{ "network inspect", "hull network inspect bridge\nhull network inspect -f '{{json .IPAM.Config}}' bridge\n" },
+	{ "network connect", "hull network create app\nhull network connect app web\n" },
+	{ "network disconnect", "hull network disconnect bridge web\n" },
+	{ "network rm", "hull network create app\nhull network rm app\n" },
+	{ "network prune", "hull network prune -f\n" },
 	{ "cp", "hull cp web:/etc/passwd passwd\nhull cp passwd web:/tmp/\n" },
 	{ "diff", "hull exec web touch /tmp/new\nhull diff web\n" },
 	{ "commit", "hull exec web touch /tmp/new\nhull commit web changed:1\n" },

@@ -426,6 +426,60 @@ static int check_shared_network(const struct container_config *c, const struct r
 	return 0;
 }
 
+static bool is_users_network(const char *name)
+{
+	return !str_eq(name, "default") && !str_eq(name, "bridge") && !str_eq(name, "host") && !str_eq(name, "none") &&
+	       !str_starts_with(name, "container:");
+}
+
+/* Networks are either the built-in one or all of the user's. */
+static int check_networks(const struct container_config *c, struct err *err)
+{
+	bool has_users = false, has_builtin = false;
+	for (size_t i = 0; i < c->endpoints_n; i++) {
+		const char *name = c->endpoints[i].network;
+		for (size_t k = 0; k < i; k++)
+			if (str_eq(c->endpoints[k].network, name))
+				return err_set(err, ERR_INVALID, 0, "network \"%s\" is specified multiple times", name);
+		has_users |= is_users_network(name);
+		has_builtin |= !is_users_network(name);
+	}
+	if ((has_users && has_builtin) || (has_builtin && c->endpoints_n > 1))
+		return err_set(err, ERR_INVALID, 0, "conflicting options: cannot attach both user-defined and non-user-defined network-modes");
+	return 0;
+}
+
+/* --ip and its like are of the first network, which may say the same itself. */
+static int add_network_flags(struct container_config *c, const struct run_opts *o, struct err *err)
+{
+	struct config_endpoint *e = &c->endpoints[0];
+	struct {
+		const char *flag, *what;
+		bool is_twice;
+	} const both[] = {
+		{ "network-alias", "per-network alias", e->aliases.n && o->network_alias.n },
+		{ "link", "per-network links", e->links.n && o->link.n },
+		{ "ip", "per-network IPv4 address", e->ipv4_address && o->ip },
+		{ "ip6", "per-network IPv6 address", e->ipv6_address && o->ip6 },
+		{ "mac-address", "per-network MAC address", e->mac_address && o->mac_address },
+		{ "link-local-ip", "per-network link-local IP addresses", e->link_local_ips.n && o->link_local_ip.n },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(both); i++)
+		if (both[i].is_twice)
+			return err_set(err, ERR_INVALID, 0, "conflicting options: cannot specify both --%s and %s", both[i].flag, both[i].what);
+	strv_extend(&e->aliases, &o->network_alias);
+	strv_extend(&e->link_local_ips, &o->link_local_ip);
+	if (is_users_network(e->network))
+		strv_extend(&e->links, &o->link);
+	if (o->ip)
+		set(&e->ipv4_address, o->ip);
+	if (o->ip6)
+		set(&e->ipv6_address, o->ip6);
+	if (o->mac_address)
+		set(&e->mac_address, o->mac_address);
+	return 0;
+}
+
 static int build_network(struct container_config *c, const struct run_opts *o, struct err *err)
 {
 	int r = each(c, &o->publish, NULL, flag_parse_publish, err);
@@ -439,18 +493,11 @@ static int build_network(struct container_config *c, const struct run_opts *o, s
 	set(&c->mac_address, o->mac_address);
 	if (!c->endpoints_n && (o->ip || o->ip6 || o->network_alias.n || o->link_local_ip.n))
 		config_add_endpoint(c)->network = str_dup("default");
-	if (c->endpoints_n) {
-		struct config_endpoint *e = &c->endpoints[0];
-		strv_extend(&e->aliases, &o->network_alias);
-		strv_extend(&e->link_local_ips, &o->link_local_ip);
-		if (o->ip)
-			set(&e->ipv4_address, o->ip);
-		if (o->ip6)
-			set(&e->ipv6_address, o->ip6);
-		if (o->mac_address)
-			set(&e->mac_address, o->mac_address);
-	}
-	r = check_names(o, err);
+	r = check_networks(c, err);
+	if (r == 0 && c->endpoints_n)
+		r = add_network_flags(c, o, err);
+	if (r == 0)
+		r = check_names(o, err);
 	return r < 0 ? r : check_shared_network(c, o, err);
 }
 

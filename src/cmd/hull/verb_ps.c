@@ -88,6 +88,11 @@ struct ps_details {
 	size_t volumes;
 };
 
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
 static void read_details(struct engine *engine, struct container *c, bool no_trunc, struct ps_details *ret)
 {
 	CLEANUP_BUF struct buf text = BUF_INIT(OBJECT_MAX);
@@ -107,8 +112,14 @@ static void read_details(struct engine *engine, struct container *c, bool no_tru
 			ret->volumes += !str_is_empty(name);
 			strv_printf(&mounts, !no_trunc && strlen(shown) > 15 ? "%.14s\xe2\x80\xa6" : "%s", shown);
 		}
-		const char *mode = json_str(json_get(json_get(object, "HostConfig"), "NetworkMode"));
-		strv_add(&networks, str_is_empty(mode) || str_eq(mode, "default") ? "bridge" : mode);
+		const char *mode = json_str(json_get(json_get(object, "HostConfig"), "NetworkMode")), *key;
+		struct json *joined = json_get(json_get(object, "NetworkSettings"), "Networks"), *value;
+		for (void *it = NULL; (it = json_object_next(joined, it, &key, &value));)
+			strv_add(&networks, key);
+		if (networks.n > 1)
+			qsort(networks.v, networks.n, sizeof(*networks.v), by_name);
+		if (mode && str_starts_with(mode, "container:"))
+			strv_add(&networks, mode);
 	}
 	ret->mounts = strv_join(&mounts, ",");
 	ret->networks = strv_join(&networks, ",");

@@ -53,6 +53,13 @@
 	X(volume_ls) \
 	X(volume_prune) \
 	X(volume_rm) \
+	X(network_connect) \
+	X(network_create) \
+	X(network_disconnect) \
+	X(network_inspect) \
+	X(network_ls) \
+	X(network_prune) \
+	X(network_rm) \
 	X(kernel_build) \
 	X(kernel_ls) \
 	X(kernel_rm) \
@@ -77,7 +84,8 @@ static const struct {
 	const char *name, *brief;
 } groups[] = {
 	{ "container", "Manage containers" }, { "image", "Manage images" },
-	{ "volume", "Manage volumes" },	      { "system", "Manage hull" },
+	{ "network", "Manage networks" },     { "volume", "Manage volumes" },
+	{ "system", "Manage hull" },
 	{ "kernel", "Manage the kernels of guests" },
 	{ "internal", "For hull's own parts" },
 };
@@ -157,8 +165,6 @@ static const struct absent_verb absent[] = {
 	{ "context", "hull works in its own process; there is no other engine to choose", NULL },
 	{ "image build", "this version of hull builds no images", NULL },
 	{ "manifest", "this version of hull makes no image indexes; it reads them", NULL },
-	{ "network", "networks of one's own are not part of this version: there are bridge, host, none and container:NAME",
-	  "hull run --network bridge ..." },
 	{ "node", "hull has no swarm", NULL },
 	{ "plugin", "hull has no plugins", NULL },
 	{ "scout", "hull has no plugins", NULL },

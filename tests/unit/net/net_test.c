@@ -16,6 +16,7 @@
 #include "firewall.h"
 #include "net_attach.h"
 #include "net_bridge.h"
+#include "subnet_pool.h"
 #include "test.h"
 
 static const struct net_bridge bridge = {
@@ -55,6 +56,7 @@ static struct spec_interface interface(const char *address, const char *host_nam
 		.bridge = (char *)bridge.name,
 		.host_name = (char *)host_name,
 		.gateway4 = "172.30.0.1",
+		.is_default4 = true,
 	};
 	CHECK_EQ(str_copy(i.address4, sizeof(i.address4), address), 0);
 	CHECK_EQ(net_mac_from_ip4(address, i.mac), 0);
@@ -150,7 +152,7 @@ static int neighbour(void)
 	CHECK_EQ(link_index(inside, "eth0", &index), 0);
 	CHECK_EQ(link_set_up(inside, index), 0);
 	CHECK_EQ(link_add_address(inside, index, &there), 0);
-	CHECK_EQ(link_add_default_route(inside, index, &gateway), 0);
+	CHECK_EQ(link_set_default_route(inside, index, AF_INET, &gateway), 0);
 	CHECK_EQ(setns(own, CLONE_NEWNET), 0);
 	return netns;
 }
@@ -245,24 +247,110 @@ TEST(a_port_in_use_is_a_conflict)
 	CHECK_STR(err.msg, "failed to bind host port 0.0.0.0:8080/tcp: address already in use");
 }
 
+static struct ip_address choose(const struct ip_address *used, size_t n)
+{
+	struct err err = ERR_INIT;
+	struct ip_address subnet = { 0 };
+	struct subnet_wish wish = { .family = AF_INET, .used = used, .used_n = n };
+	wish.pools_n = subnet_pools_default(&wish.pools);
+	check_ok(subnet_choose(&wish, &subnet, &err), &err);
+	return subnet;
+}
+
+static void check_address(const char *expected, const struct ip_address *a)
+{
+	char text[IP_TEXT_SIZE];
+	CHECK_STR(ip_format(a, text), expected);
+}
+
 TEST(subnets_avoid_the_host_s_routes)
 {
 	struct err err = ERR_INIT;
-	struct ip_address first, second;
 	enter_new_netns();
-	check_ok(net_choose_subnet4(NULL, 0, &first, &err), &err);
-	CHECK_EQ(first.bytes[1], 17);
+	struct ip_address first = choose(NULL, 0);
+	check_address("172.17.0.0/16", &first);
 	struct net_bridge b = bridge;
-	b.gateway4 = first;
+	b.gateway4 = subnet_address(&first, 1);
 	int r = net_bridge_ensure(&b, &err);
 	if (r == -ENOENT)
 		TEST_SKIP("nft is not installed");
 	check_ok(r, &err);
-	check_ok(net_choose_subnet4(NULL, 0, &second, &err), &err);
-	CHECK(!net_subnets_overlap(&first, &second));
-	struct ip_address third;
-	check_ok(net_choose_subnet4(&second, 1, &third, &err), &err);
-	CHECK(!net_subnets_overlap(&second, &third));
+	struct ip_address second = choose(NULL, 0);
+	check_address("172.18.0.0/16", &second);
+	struct ip_address third = choose(&second, 1);
+	check_address("172.19.0.0/16", &third);
+}
+
+TEST(thousands_of_subnets_do_not_overlap)
+{
+	enum { N = 20000 };
+	enter_new_netns();
+	struct ip_address *used = calloc(N, sizeof(*used));
+	CHECK(used != NULL);
+	/* All of Docker's pools, and all but one of the /24s. */
+	size_t n = 0;
+	used[n++] = (struct ip_address){ AF_INET, { 172, 16 }, 12 };
+	used[n++] = (struct ip_address){ AF_INET, { 192, 168 }, 16 };
+	struct ip_address a = choose(used, n);
+	check_address("10.128.0.0/24", &a);
+	for (unsigned i = 0; i < 16384; i++)
+		if (i != 9000)
+			used[n++] = (struct ip_address){ AF_INET, { 10, (uint8_t)(128 + (i >> 8)), (uint8_t)i }, 24 };
+	a = choose(used, n);
+	check_address("10.163.40.0/24", &a);
+	used[n++] = a;
+	a = choose(used, n);
+	check_address("10.192.0.0/28", &a);
+	/* Two used by one that is wider, and one by a single address of it. */
+	used[n++] = (struct ip_address){ AF_INET, { 10, 192 }, 27 };
+	used[n++] = (struct ip_address){ AF_INET, { 10, 192, 0, 40 }, 32 };
+	a = choose(used, n);
+	check_address("10.192.0.48/28", &a);
+	used[n++] = (struct ip_address){ AF_INET, { 10, 128 }, 9 };
+	struct err err = ERR_INIT;
+	struct subnet_wish wish = { .family = AF_INET, .used = used, .used_n = n };
+	wish.pools_n = subnet_pools_default(&wish.pools);
+	CHECK(subnet_choose(&wish, &a, &err) < 0);
+	CHECK_EQ(err.kind, ERR_CONFLICT);
+	free(used);
+}
+
+TEST(pools_are_read_and_checked)
+{
+	struct err err = ERR_INIT;
+	struct subnet_pool pool;
+	CHECK_EQ(subnet_pool_parse("base=10.201.7.0/16,size=24", &pool, &err), 0);
+	check_address("10.201.0.0/16", &pool.base);
+	CHECK_EQ(pool.size, 24);
+	CHECK_EQ(subnet_pool_parse("base=fd00:1::/32,size=64", &pool, &err), 0);
+	static const char *const bad[] = { "", "base=10.0.0.0/8", "base=10.0.0.0/16,size=8", "base=10.0.0.0,size=24", "size=24",
+					   "base=10.0.0.0/8,size=31", "base=10.0.0.0/8,size=24,x=1", "base=x/8,size=24" };
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		err = ERR_INIT;
+		CHECK(subnet_pool_parse(bad[i], &pool, &err) < 0);
+		CHECK_EQ(err.kind, ERR_INVALID);
+	}
+	/* Two states have different prefixes, one has always the same. */
+	struct subnet_pool one = subnet_pool_ula("a"), same = subnet_pool_ula("a"), two = subnet_pool_ula("b");
+	CHECK_EQ(one.base.bytes[0], 0xfd);
+	CHECK(memcmp(&one, &same, sizeof(one)) == 0);
+	CHECK(memcmp(&one, &two, sizeof(one)) != 0);
+}
+
+TEST(places_in_a_subnet)
+{
+	struct ip_address subnet, a;
+	CHECK_EQ(ip_parse("10.0.255.0/20", &subnet), 0);
+	a = subnet_address(&subnet, 3000);
+	check_address("10.0.251.184/20", &a);
+	CHECK_EQ(subnet_place(&subnet, &a), 3000);
+	CHECK_EQ(ip_parse("fd00::ff00/64", &subnet), 0);
+	a = subnet_address(&subnet, 70000);
+	check_address("fd00::1:1170/64", &a);
+	CHECK_EQ(subnet_place(&subnet, &a), 70000);
+	CHECK_EQ(ip_parse("fd00::1:0:0:5", &a), 0);
+	CHECK_EQ(subnet_place(&subnet, &a), UINT32_MAX);
+	CHECK(subnet_contains(&subnet, &a));
 }
 
 TEST_MAIN()
