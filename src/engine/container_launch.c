@@ -357,7 +357,6 @@ int containers_await_start(struct engine *engine, struct container *c, int sock,
 	CLEANUP_FREE char *payload = mem_calloc(1, MON_PAYLOAD_MAX);
 	int r = mon_send(sock, MON_START, 0, 0, NULL, 0, NULL, 0);
 	FAULT_HERE("start.asked");
-	db_idle(engine->db);
 	while (r >= 0) {
 		size_t n = 0;
 		r = mon_recv(sock, &msg, payload, NULL, 0, &n);

@@ -11,12 +11,11 @@
 #include "str.h"
 
 #define BUSY_TIMEOUT_MS 10000
-/* How many pages of log are worth folding in. Whoever opens the database first
- * reads the whole log, so it must stay small; folding it in waits for the disk,
- * so it is done while there is something else to wait for, and when the process
- * ends only if that did not happen for long. */
-#define IDLE_PAGES 32
-#define CLOSE_PAGES 256
+/* How many pages of log are worth folding in while a process ends. Whoever opens
+ * the database first reads the whole log, so it must stay small; but folding it
+ * in waits for the disk, so it is done behind the commands (db_fold()), and here
+ * only if that did not happen for long. */
+#define CLOSE_PAGES 1024
 
 /* Statements that have been used, for the next time or made ahead of it. */
 #define CACHE_MAX 24
@@ -165,10 +164,8 @@ int db_open(const char *path, const struct db_schema *more, struct db **ret, str
 	return 0;
 }
 
-static void fold_log(struct db *db, int pages)
+void db_fold(struct db *db)
 {
-	if (db->wal_pages < pages)
-		return;
 	/* Copied without keeping writers out, then emptied, which is quick: the
 	 * first process to open reads all of the log again, copied or not, and
 	 * would go on at its end. Who reads now is not waited for; the next
@@ -180,17 +177,12 @@ static void fold_log(struct db *db, int pages)
 	db->wal_pages = 0;
 }
 
-void db_idle(struct db *db)
-{
-	fold_log(db, IDLE_PAGES);
-}
-
 void db_close(struct db *db)
 {
 	if (!db)
 		return;
-	if (db->handle)
-		fold_log(db, CLOSE_PAGES);
+	if (db->handle && db->wal_pages >= CLOSE_PAGES)
+		db_fold(db);
 	for (size_t i = 0; i < CACHE_MAX; i++)
 		sqlite3_finalize(db->cache[i].stmt);
 	sqlite3_close_v2(db->handle);

@@ -3,9 +3,9 @@
  *
  * The journal is a write-ahead log with synchronous=NORMAL: a commit survives
  * the death of the process and never waits for the disk; a power cut may lose
- * the last commits but never corrupts. The log is folded into the file when the
- * connection is closed and the log has grown, so that no transaction on the way
- * to a container's start pays for it.
+ * the last commits but never corrupts. A log that has grown is folded into the
+ * file by a process of its own (`hull internal fold`), so that no command pays
+ * for it.
  *
  * The schema is two lists of steps: this folder's and one handed in by the
  * engine. PRAGMA user_version holds how many of each have been applied (low and
@@ -29,9 +29,9 @@ struct db_stmt;
  * engine's schema, NULL for none (its tables, if any, are then left alone).
  * ERR_UNSUPPORTED when a newer hull has written the file. */
 int db_open(const char *path, const struct db_schema *more, struct db **ret, struct err *err) MUST_CHECK;
-/* The caller is about to wait for something else: upkeep that waits for the disk
- * is done now, if there is any. */
-void db_idle(struct db *db);
+/* Write the log back into the file, unless another process is reading it. Waits
+ * for the disk: not for a process that somebody waits for. */
+void db_fold(struct db *db);
 /* Prepare @sql, as db_run() and db_query_i64/text() will be given it, while there
  * is time; used once or more, any time later. */
 void db_prepare_ahead(struct db *db, const char *sql);

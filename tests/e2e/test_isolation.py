@@ -320,6 +320,13 @@ class Isolation(HullTest):
         self.hull("rm", "-f", "cpv")
         self.hull("volume", "rm", "vv")
 
+    def test_whoever_enters_the_mounts_finds_no_root_of_the_host(self):
+        self.hull("run", "-d", "--name", "inner", *NONE, "demo", "sleep", "60")
+        pid = self.hull.out("inspect", "-f", "{{.State.Pid}}", "inner")
+        seen = subprocess.run(["nsenter", "-t", pid, "-m", "--", "/bin/ls", "-1a", "/"], capture_output=True, text=True, check=True).stdout
+        self.assertEqual(seen.split(), self.hull.out("exec", "inner", "ls", "-1a", "/").split())
+        self.hull("rm", "-f", "inner")
+
 
 if __name__ == "__main__":
     main()

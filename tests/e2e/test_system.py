@@ -6,6 +6,7 @@ import os
 import re
 import unittest
 
+from lib import leaks
 from lib.hull import HullTest, busybox_tar, main
 
 
@@ -151,6 +152,18 @@ class System(HullTest):
         self.assertIn("No such container: demo", done.err)
         self.hull("image", "inspect", "demo")
         self.assertNotEqual(self.hull("image", "nonsense", code=None).returncode, 0)
+
+    def test_the_database_s_log_is_folded_behind_the_commands(self):
+        log = self.hull.root / "hull.db-wal"
+        most = 0
+        for _ in range(30):
+            self.hull("create", "--name", "again", "demo")
+            self.hull("rm", "again")
+            most = max(most, log.stat().st_size)
+        self.assertLess(most, 250 * 4120)
+        self.hull("ps")
+        self.eventually(lambda: log.stat().st_size < 96 * 4120)
+        self.eventually(lambda: not leaks.processes(self.hull))
 
 
 if __name__ == "__main__":

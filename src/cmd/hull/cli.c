@@ -7,6 +7,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "behind.h"
 #include "complete.h"
 #include "help.h"
 #include "json.h"
@@ -508,5 +509,9 @@ int cli_main(int argc, char **argv)
 		help_all(stdout, &cli);
 		return flush_output(&cli, EXIT_OK);
 	}
-	return flush_output(&cli, dispatch(&cli, p.n_args, args));
+	int code = flush_output(&cli, dispatch(&cli, p.n_args, args));
+	/* Not behind what runs behind: where the log cannot be folded that had no end. */
+	if (cli.verb && !cli.verb->is_local && !cli.verb->is_hidden)
+		behind_fold(cli_root(&cli));
+	return code;
 }

@@ -3,10 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "behind.h"
 #include "image_cli.h"
 #include "interrupt.h"
 #include "registry_access.h"
@@ -28,24 +28,12 @@ static int pull(struct store *store, const struct reference *ref, const struct p
 	return 0;
 }
 
-/* Let the disk catch up behind us. If it cannot be started, the next pull does it. */
+/* Let the disk catch up behind us. */
 static void settle_behind(struct store *store)
 {
-	static const char *const argv[] = { "hull", "internal", "settle", NULL };
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attr;
 	struct err ignored = ERR_INIT;
-	pid_t pid;
-	if (store_is_unsettled(store, &ignored) <= 0)
-		return;
-	posix_spawn_file_actions_init(&actions);
-	posix_spawnattr_init(&attr);
-	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSID);
-	for (int fd = 0; fd <= 2; fd++)
-		posix_spawn_file_actions_addopen(&actions, fd, "/dev/null", O_RDWR, 0);
-	(void)!posix_spawn(&pid, "/proc/self/exe", &actions, &attr, (char *const *)(uintptr_t)argv, environ);
-	posix_spawnattr_destroy(&attr);
-	posix_spawn_file_actions_destroy(&actions);
+	if (store_is_unsettled(store, &ignored) > 0)
+		behind_run("settle");
 }
 
 int registry_cli_pull(struct store *store, const char *name, const struct pull_opts *o, char **ret_reference,

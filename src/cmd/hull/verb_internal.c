@@ -39,6 +39,17 @@ static int run_settle(struct cli *cli, const void *opts, int argc, char **argv)
 	return 0;
 }
 
+/* Behind any command that found the database's log long. */
+static int run_fold(struct cli *cli, const void *opts, int argc, char **argv)
+{
+	struct err err = ERR_INIT;
+	CLEANUP_STORE struct store *store = NULL;
+	if (store_open(NULL, &store, &err) < 0)
+		return cli_fail(cli, &err);
+	db_fold(store->db);
+	return 0;
+}
+
 /* Those of the monitor come from itself; nothing in a build without them. */
 static int run_faults(struct cli *cli, const void *opts, int argc, char **argv)
 {
@@ -73,6 +84,10 @@ const struct verb verb_internal_restart = {
 const struct verb verb_internal_settle = {
 	.names = { "internal settle" }, .args = "", .brief = "Write what was pulled to the disk", .options = no_options,
 	.opts_size = 1, .min_args = 0, .max_args = 0, .is_hidden = true, .run = run_settle,
+};
+const struct verb verb_internal_fold = {
+	.names = { "internal fold" }, .args = "", .brief = "Write the database's log back into it", .options = no_options,
+	.opts_size = 1, .min_args = 0, .max_args = 0, .is_hidden = true, .run = run_fold,
 };
 const struct verb verb_internal_faults = {
 	.names = { "internal faults" }, .args = "", .brief = "List the points where a test can make hull die",

@@ -121,7 +121,6 @@ static int run_attached(struct cli *cli, const struct run_opts *o, struct engine
 	int r = mon_send(sock, MON_ATTACH, flags, 0, NULL, 0, NULL, 0);
 	if (r == 0)
 		r = mon_send(sock, MON_START, 0, 0, NULL, 0, NULL, 0);
-	db_idle(engine->db);
 	if (r < 0)
 		err_set(&err, ERR_SYSTEM, r, "reach the monitor");
 	else

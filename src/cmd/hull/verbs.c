@@ -71,6 +71,7 @@
 	X(internal_exited) \
 	X(internal_restart) \
 	X(internal_settle) \
+	X(internal_fold) \
 	X(internal_faults) \
 	X(internal_boot) \
 	X(internal_man)

@@ -10,14 +10,20 @@
 #include "mount_api.h"
 #include "resolve.h"
 
-/* A private tmpfs over "/" to attach the layers below: an overlay takes only
- * layers that are attached in the mount namespace it is made in. */
+/* A private tmpfs to attach the layers below: an overlay takes only layers that
+ * are attached in the mount namespace it is made in. It lies below the host's
+ * root, not over it, so that it goes with that in one step: on a directory that
+ * everybody may walk to and that nobody needs by name from here on (unlike /sys,
+ * /proc and /dev), the first that the host has. */
 static int make_scratch(int *ret, struct err *err)
 {
+	static const char *const places[] = { "/usr", "/etc", "/bin" };
 	CLEANUP_FD int scratch = mount_new_tmpfs("mode=700,size=64k");
 	if (scratch < 0)
 		return err_set(err, ERR_SYSTEM, scratch, "make a scratch file system");
-	int r = mount_attach(scratch, AT_FDCWD, "/");
+	int r = -ENOENT;
+	for (size_t i = 0; r == -ENOENT && i < ARRAY_LEN(places); i++)
+		r = mount_attach(scratch, AT_FDCWD, places[i]);
 	if (r < 0)
 		return err_set(err, ERR_SYSTEM, r, "attach the scratch file system");
 	*ret = TAKE_FD(scratch);
@@ -112,13 +118,12 @@ int rootfs_make_cwd(const struct runtime_spec *spec, int root, struct err *err)
 
 int rootfs_enter(int root, struct err *err)
 {
-	/* pivot_root(2): the old root ends up on top of the new one, and on top of
-	 * that still lies the scratch file system. umount takes the topmost, so it
-	 * is called for each of the two; one call would leave the host's root
-	 * within reach of whoever enters this mount namespace. */
+	/* pivot_root(2): the old root ends up on top of the new one. It goes with all
+	 * that is mounted below it, the scratch file system too. Each call of umount
+	 * waits for the kernel's readers (RCU): there is one. */
 	if (fchdir(root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
 		return err_set(err, ERR_SYSTEM, errno, "pivot_root");
-	if (umount2(".", MNT_DETACH) < 0 || umount2(".", MNT_DETACH) < 0)
+	if (umount2(".", MNT_DETACH) < 0)
 		return err_set(err, ERR_SYSTEM, errno, "let go of the host's root");
 	if (chdir("/") < 0)
 		return err_set(err, ERR_SYSTEM, errno, "chdir to the root");
