@@ -67,8 +67,11 @@ struct isolation_fds {
 	 * while it is open the end of PID 1 is told at once, and the tearing down
 	 * happens when it is closed, or by the exit of whoever has it. */
 	int hold;
+	/* Where the workload asks for names: UDP and TCP sockets in its network
+	 * (name_sockets.h), when its launch description has them. */
+	int names[2];
 };
-#define ISOLATION_FDS_INIT ((struct isolation_fds){ -1, -1, -1 })
+#define ISOLATION_FDS_INIT ((struct isolation_fds){ -1, -1, -1, { -1, -1 } })
 
 struct isolation {
 	enum isolation_level level;

@@ -453,6 +453,7 @@ static int get_hull(const struct json *root, struct runtime_spec *s, struct err 
 		r = get_ports(hull, s, err);
 	if (r == 0 && json_get(hull, "guest"))
 		r = get_guest(json_get(hull, "guest"), &s->guest, err);
+	s->has_name_sockets = json_get_bool(hull, "nameSockets", false);
 	return r;
 }
 

@@ -195,6 +195,8 @@ struct runtime_spec {
 	size_t interfaces_n;
 	struct spec_port *ports;
 	size_t ports_n;
+	/* Sockets for a name server, in the network namespace (name_sockets.h). */
+	bool has_name_sockets;
 	/* Files of the engine bound over /etc/hosts etc. are ordinary mounts. */
 
 	/* Run the hull-init at this host path as PID 1 over the process (--init). */

@@ -372,6 +372,8 @@ static void write_hull(struct json_writer *w, const struct runtime_spec *s)
 		write_ports(w, s);
 	if (s->guest.kernel || s->guest.layer_files.n)
 		write_guest(w, &s->guest);
+	if (s->has_name_sockets)
+		jw_kv_bool(w, "nameSockets", true);
 	jw_object_end(w);
 }
 

@@ -135,5 +135,8 @@ int container_exec(const struct isolation_handle *handle, const struct runtime_s
 	cleanup_fd(&theirs);
 	*ret_pid = pid;
 	*ret_pidfd = TAKE_FD(pidfd);
-	return launch_wait(own, ret_pty, err);
+	struct isolation_fds made = ISOLATION_FDS_INIT;
+	int r_child = launch_wait(own, &made, err);
+	*ret_pty = made.pty;
+	return r_child;
 }

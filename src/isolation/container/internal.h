@@ -22,6 +22,7 @@ enum channel_type {
 	CHANNEL_NETWORK, /* to the child: its network is there */
 	CHANNEL_PTY,    /* to the launcher: the master of the terminal */
 	CHANNEL_MADE,   /* to the launcher's helper: the pid of the child (launch.c) */
+	CHANNEL_NAMES,  /* to the launcher, from its helper: the sockets for names */
 	CHANNEL_ERROR,  /* to the launcher: a struct err */
 };
 int channel_pair(int ret[2], struct err *err) MUST_CHECK;
@@ -143,4 +144,4 @@ int container_enter_files(const struct isolation_handle *handle, struct err *err
  * not running". */
 int container_open_init(const struct isolation_handle *handle, int *ret, struct err *err) MUST_CHECK;
 /* start and exec: collect the child's answer. */
-int launch_wait(int channel, int *ret_pty, struct err *err) MUST_CHECK;
+int launch_wait(int channel, struct isolation_fds *ret, struct err *err) MUST_CHECK;

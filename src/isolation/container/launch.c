@@ -15,6 +15,7 @@
 #include "fd.h"
 #include "firewall.h"
 #include "internal.h"
+#include "name_sockets.h"
 #include "net_attach.h"
 #include "process.h"
 
@@ -78,7 +79,7 @@ static int open_namespace(pid_t pid, const char *name, int *ret, struct err *err
 	return 0;
 }
 
-static int attach_network(const struct runtime_spec *spec, pid_t pid, struct err *err)
+static int attach_network(const struct runtime_spec *spec, pid_t pid, int ret_names[2], struct err *err)
 {
 	CLEANUP_FD int netns = -1;
 	if (!spec->ns[SPEC_NS_NET].wanted || spec->ns[SPEC_NS_NET].path)
@@ -86,6 +87,8 @@ static int attach_network(const struct runtime_spec *spec, pid_t pid, struct err
 	int r = open_namespace(pid, "net", &netns, err);
 	if (r == 0)
 		r = net_attach(netns, spec->interfaces, spec->interfaces_n, err);
+	if (r == 0 && spec->has_name_sockets)
+		r = name_sockets_open(netns, ret_names, err);
 	if (r == 0)
 		r = FAULT("launch.attached");
 	if (r == 0)
@@ -113,7 +116,7 @@ static bool has_spoken(int channel)
 	return poll(&p, 1, 0) > 0;
 }
 
-static int prepare_child(const struct runtime_spec *spec, pid_t pid, int channel, int *ret_hold, struct err *err)
+static int prepare_child(const struct runtime_spec *spec, pid_t pid, int channel, struct isolation_fds *ret, struct err *err)
 {
 	CLEANUP(handover_done) struct handover h;
 	CLEANUP_FD int userns = -1;
@@ -143,31 +146,36 @@ static int prepare_child(const struct runtime_spec *spec, pid_t pid, int channel
 		return err_set(err, ERR_SYSTEM, r, "hand over to the container");
 	/* While the child builds its root; one that fails at that first has told
 	 * why, and launch_wait() reads it. */
-	r = attach_network(spec, pid, err);
+	r = attach_network(spec, pid, ret->names, err);
 	if (r < 0 && has_spoken(channel))
 		return 0;
 	struct err ignored = ERR_INIT;
-	if (r == 0 && open_namespace(pid, "mnt", ret_hold, &ignored) < 0)
-		*ret_hold = -1;
+	if (r == 0 && open_namespace(pid, "mnt", &ret->hold, &ignored) < 0)
+		ret->hold = -1;
 	if (r == 0)
 		(void)!channel_send(channel, CHANNEL_NETWORK, NULL, 0, NULL, 0);
 	return r;
 }
 
-int launch_wait(int channel, int *ret_pty, struct err *err)
+static void take_fds(struct isolation_fds *ret, int type, const int fds[2], size_t n)
+{
+	int *const places[] = { type == CHANNEL_NAMES ? &ret->names[0] : &ret->pty, &ret->names[1] };
+	for (size_t i = 0; i < n; i++) {
+		cleanup_fd(places[i]);
+		*places[i] = fds[i];
+	}
+}
+
+int launch_wait(int channel, struct isolation_fds *ret, struct err *err)
 {
 	struct err child = ERR_INIT;
-	CLEANUP_FD int pty = -1;
 	for (;;) {
 		size_t n = 0;
-		int fd = -1;
-		int r = channel_recv(channel, &child, sizeof(child), &fd, 1, &n);
-		if (n) {
-			cleanup_fd(&pty);
-			pty = fd;
-		}
+		int fds[2] = { -1, -1 };
+		int r = channel_recv(channel, &child, sizeof(child), fds, 2, &n);
+		take_fds(ret, r, fds, n);
 		if (r == 0)
-			break;
+			return 0;
 		if (r < 0)
 			return err_set(err, ERR_SYSTEM, r, "wait for the container");
 		if (r == CHANNEL_ERROR) {
@@ -175,8 +183,6 @@ int launch_wait(int channel, int *ret_pty, struct err *err)
 			return child.errnum < 0 ? child.errnum : -EIO;
 		}
 	}
-	*ret_pty = TAKE_FD(pty);
-	return 0;
 }
 
 static int make_cgroup(const struct runtime_spec *spec, const struct cgroup_layout *layout, struct cgroup *cg,
@@ -217,17 +223,12 @@ struct host_side {
 	int channel;
 };
 
-static int bring_up(const struct host_side *host, pid_t pid, int *ret_hold, int *ret_pty, struct err *err)
+static int bring_up(const struct host_side *host, pid_t pid, struct isolation_fds *ret, struct err *err)
 {
-	CLEANUP_FD int hold = -1;
 	int r = stdio_give(host->spec, pid, spec_joins_userns(host->spec), &host->spec->process, host->io, err);
 	if (r == 0)
-		r = prepare_child(host->spec, pid, host->channel, &hold, err);
-	if (r == 0)
-		r = launch_wait(host->channel, ret_pty, err);
-	if (r == 0)
-		*ret_hold = TAKE_FD(hold);
-	return r;
+		r = prepare_child(host->spec, pid, host->channel, ret, err);
+	return r == 0 ? launch_wait(host->channel, ret, err) : r;
 }
 
 /* Whoever joins another container's user namespace loses the host's privileges,
@@ -248,22 +249,24 @@ static pid_t start_helper(const struct host_side *host, int theirs, int *ret_soc
 		return helper;
 	}
 	struct err failed = ERR_INIT;
-	int pty = -1, hold = -1;
+	struct isolation_fds made = ISOLATION_FDS_INIT;
 	pid_t pid = 0;
 	close(theirs);
 	close(own);
 	if (channel_recv(far, &pid, sizeof(pid), NULL, 0, NULL) != CHANNEL_MADE)
 		_exit(1);
-	if (bring_up(host, pid, &hold, &pty, &failed) < 0)
+	if (bring_up(host, pid, &made, &failed) < 0)
 		_exit(channel_send(far, CHANNEL_ERROR, &failed, sizeof(failed), NULL, 0) < 0);
-	_exit(pty >= 0 && channel_send(far, CHANNEL_PTY, NULL, 0, &pty, 1) < 0);
+	if (made.names[0] >= 0 && channel_send(far, CHANNEL_NAMES, NULL, 0, made.names, 2) < 0)
+		_exit(1);
+	_exit(made.pty >= 0 && channel_send(far, CHANNEL_PTY, NULL, 0, &made.pty, 1) < 0);
 }
 
-static int bring_up_by_helper(pid_t helper, int sock, pid_t pid, int *ret_pty, struct err *err)
+static int bring_up_by_helper(pid_t helper, int sock, pid_t pid, struct isolation_fds *ret, struct err *err)
 {
 	int status = 0;
 	int r = channel_send(sock, CHANNEL_MADE, &pid, sizeof(pid), NULL, 0);
-	r = r < 0 ? err_set(err, ERR_SYSTEM, r, "tell the helper") : launch_wait(sock, ret_pty, err);
+	r = r < 0 ? err_set(err, ERR_SYSTEM, r, "tell the helper") : launch_wait(sock, ret, err);
 	while (waitpid(helper, &status, 0) < 0 && errno == EINTR)
 		;
 	if (r == 0 && status != 0)
@@ -327,9 +330,9 @@ static int launch(const struct runtime_spec *spec, const struct isolation_io *io
 		r = err_set(err, ERR_SYSTEM, r, "look at the new process");
 	if (r == 0 && helper) {
 		cleanup_fd(&own);
-		r = bring_up_by_helper(helper, helper_sock, pid, &ret->pty, err);
+		r = bring_up_by_helper(helper, helper_sock, pid, ret, err);
 	} else if (r == 0) {
-		r = bring_up(&host, pid, &ret->hold, &ret->pty, err);
+		r = bring_up(&host, pid, ret, err);
 	}
 	if (r < 0)
 		undo(spec, layout, pid, ret->pidfd);

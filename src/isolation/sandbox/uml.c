@@ -196,8 +196,10 @@ int uml_boot(const struct runtime_spec *spec, const struct cgroup *cgroup, struc
 		run_child(&b);
 	cleanup_fd(&theirs);
 	r = prepare(&b, pid, own, err);
+	struct isolation_fds made = ISOLATION_FDS_INIT;
 	if (r == 0)
-		r = launch_wait(own, &ring, err);
+		r = launch_wait(own, &made, err);
+	ring = made.pty;
 	if (r == 0 && ring < 0)
 		r = err_set(err, ERR_SYSTEM, 0, "the sandbox's process died");
 	if (r < 0)
