@@ -58,6 +58,7 @@ static const struct field fields[] = {
 	F(tty, FIELD_BOOL),
 	F(open_stdin, FIELD_BOOL),
 	F(stdin_once, FIELD_BOOL),
+	F(names_server, FIELD_STR),
 };
 static_assert(sizeof(enum log_driver) == sizeof(uint32_t), "enums are written as uint32_t");
 

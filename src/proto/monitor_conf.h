@@ -82,6 +82,7 @@ struct monitor_conf {
 	uint32_t isolation; /* enum isolation_level */
 	bool auto_remove;
 	bool tty, open_stdin, stdin_once;
+	char *names_server; /* the program hull-names; NULL: the workload has no sockets for names */
 };
 
 struct monitor_conf *monitor_conf_new(void); /* json-file 20 MiB x 5, SIGTERM, 10 s, Docker's health defaults */

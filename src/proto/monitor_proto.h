@@ -27,6 +27,8 @@
  *                            MON_DEFAULT: as monitor.conf says; arg = MON_NEVER:
  *                            wait without end before SIGKILL
  *   PAUSE | RESUME        -> OK | ERROR
+ *   NAMES path (+2 fds)   -> OK: the workload has sockets for names now; path is
+ *                            of the server's program (names_proto.h)
  *   RELOAD                -> OK: read monitor.conf's restart policy and stop
  *                            settings again
  *
@@ -56,6 +58,7 @@ enum mon_type {
 	MON_STDIN,
 	MON_STDIN_EOF,
 	MON_RESIZE, /* arg = rows, arg2 = cols */
+	MON_NAMES,
 	/* replies */
 	MON_OK = 64,
 	MON_ERROR,   /* payload: struct err */

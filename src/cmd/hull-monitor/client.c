@@ -218,6 +218,23 @@ static void handle_reload(struct client *c)
 	reply(c, r, &err);
 }
 
+static void handle_names(struct client *c, const struct mon_msg *msg, const char *payload, int fds[3], size_t fds_n)
+{
+	struct monitor *m = c->m;
+	struct err err = ERR_INIT;
+	int r = 0;
+	if (!lifecycle_is_up(m))
+		r = err_set(&err, ERR_CONFLICT, 0, "container %.12s is not running", m->conf->id);
+	else if (fds_n != 2 || msg->len == 0 || payload[msg->len - 1] != '\0')
+		r = err_set(&err, ERR_INVALID, 0, "two sockets and a program are wanted");
+	if (r == 0) {
+		free(m->conf->names_server);
+		m->conf->names_server = str_dup(payload);
+		names_begin(m, fds);
+	}
+	reply(c, r, &err);
+}
+
 static void handle_resize(struct client *c, const struct mon_msg *msg)
 {
 	struct monitor *m = c->m;
@@ -263,6 +280,9 @@ static void handle(struct client *c, const struct mon_msg *msg, const char *payl
 	}
 	case MON_RELOAD:
 		handle_reload(c);
+		break;
+	case MON_NAMES:
+		handle_names(c, msg, payload, fds, fds_n);
 		break;
 	case MON_STDIN:
 		if (c->is_attached && c->attach & MON_ATTACH_STDIN)

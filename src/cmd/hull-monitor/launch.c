@@ -29,6 +29,8 @@
 /* A launcher that was forked ahead gets one byte, with state_dirfd and, without
  * a terminal, the three of stdio. */
 #define SPARE_FDS 4
+/* The outcome comes with a pidfd, a hold, a terminal, two sockets for names. */
+#define RESULT_FDS 5
 
 /* What the monitor has changed about itself and a workload must not inherit. */
 static void undo_monitor_ways(const struct monitor *m)
@@ -87,7 +89,7 @@ static void child(struct monitor *m, const struct launch_request *request, bool 
 {
 	struct launch_result res = { 0 };
 	struct isolation_fds got = ISOLATION_FDS_INIT;
-	int fds[3];
+	int fds[RESULT_FDS];
 	size_t n = 0;
 	FAULT_HERE("launcher.forked");
 	res.r = run(m, request, is_exec, &res, &got);
@@ -99,6 +101,8 @@ static void child(struct monitor *m, const struct launch_request *request, bool 
 		fds[n++] = got.hold;
 	if (res.r >= 0 && (res.has_pty = got.pty >= 0))
 		fds[n++] = got.pty;
+	for (size_t i = 0; i < 2 && res.r >= 0 && (res.has_names = got.names[0] >= 0); i++)
+		fds[n++] = got.names[i];
 	FAULT_HERE("launcher.done");
 	(void)!fd_send(sock, &res, sizeof(res), fds, n);
 	_exit(0);
@@ -194,10 +198,10 @@ int launch_start(struct monitor *m, struct launch *launch, const struct launch_r
 
 int launch_finish(struct monitor *m, struct launch *launch, struct launch_result *res, struct isolation_fds *ret)
 {
-	int fds[3] = { -1, -1, -1 };
+	int fds[RESULT_FDS] = { -1, -1, -1, -1, -1 };
 	size_t n = 0, i = 0;
 	CLEANUP_FD int sock = loop_remove(&m->loop, &launch->source);
-	ssize_t got = fd_recv(sock, res, sizeof(*res), fds, 3, &n);
+	ssize_t got = fd_recv(sock, res, sizeof(*res), fds, RESULT_FDS, &n);
 	int status;
 	while (waitpid(launch->pid, &status, 0) < 0 && errno == EINTR)
 		continue;
@@ -214,6 +218,8 @@ int launch_finish(struct monitor *m, struct launch *launch, struct launch_result
 	ret->pidfd = n > i ? fds[i++] : -1;
 	ret->hold = is_whole && res->has_hold && n > i ? fds[i++] : -1;
 	ret->pty = is_whole && res->has_pty && n > i ? fds[i++] : -1;
+	for (size_t k = 0; k < 2 && is_whole && res->has_names && n > i; k++)
+		ret->names[k] = fds[i++];
 	if (!is_whole || (res->r == 0 && n == 0)) {
 		*res = (struct launch_result){ 0 };
 		res->r = err_set(&res->err, ERR_SYSTEM, 0, "the launcher died (status %d)", status);

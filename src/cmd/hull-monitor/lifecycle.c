@@ -192,6 +192,8 @@ static void launched(void *ctx, uint32_t events)
 	}
 	FAULT_HERE("monitor.told_start");
 	output_go(m);
+	if (got.names[0] >= 0)
+		names_begin(m, got.names);
 	monitor_trim_soon(m);
 	thread_caps_lower();
 }
@@ -323,6 +325,7 @@ static void workload_exited(void *ctx, uint32_t events)
 	thread_caps_raise_all();
 	int code = launch_reap(pidfd, &was_killed);
 	FAULT_HERE("monitor.reaped");
+	names_end(m);
 	loop_timer_stop(&m->loop, &m->stop_timer);
 	m->state.exit_code = code < 0 ? 255 : code;
 	m->state.pid = 0;

@@ -9,6 +9,7 @@
  *   output.c     the workload's output to the log and to attached clients
  *   input.c      attached clients' input to the workload
  *   exec.c       exec sessions
+ *   names.c      the workload's sockets for names, and who answers there
  *   memory.c     kills for want of memory
  *   health.c     health checks
  *   log_*.c      log drivers
@@ -107,6 +108,14 @@ struct health {
 	bool has_timed_out;
 };
 
+struct names {
+	int socks[2];              /* UDP, TCP; -1: none */
+	struct loop_source server; /* the conversation with it; fd -1: none */
+	struct loop_timer retry;
+	int64_t delay_ns; /* until the next try */
+	pid_t starting;   /* a server on its way; 0: none */
+};
+
 struct monitor {
 	struct loop loop;
 	struct monitor_conf *conf;
@@ -127,6 +136,7 @@ struct monitor {
 	struct input input;
 	struct log_sink log;
 	struct health health;
+	struct names names;
 	struct loop_timer stop_timer, restart_timer, linger, trim, memory_timer;
 	struct loop_source memory; /* fd -1: not watched (yet) */
 	uint64_t oom_kills;        /* told so far */
@@ -173,7 +183,7 @@ struct launch_result {
 	int r;
 	pid_t pid;
 	struct isolation_handle handle;
-	bool has_pty, has_hold; /* with the pidfd, in this order */
+	bool has_hold, has_pty, has_names; /* with the pidfd, in this order */
 	struct err err;
 };
 int launch_start(struct monitor *m, struct launch *launch, const struct launch_request *request, bool is_exec,
@@ -225,6 +235,10 @@ int exec_signal(struct exec_session *e, int signo, struct err *err) MUST_CHECK;
 void exec_resize(struct exec_session *e, uint32_t rows, uint32_t cols);
 void exec_kill(struct exec_session *e);
 void exec_workload_gone(struct monitor *m);
+
+/* names.c. Takes the two sockets. */
+void names_begin(struct monitor *m, int socks[2]);
+void names_end(struct monitor *m);
 
 /* memory.c */
 void memory_watch(struct monitor *m); /* idempotent */

@@ -347,5 +347,5 @@ bool directory_is_open(const struct container *c)
 		if (!c->record.nets[i].is_internal)
 			return true;
 	}
-	return false;
+	return c->record.leads_out;
 }

@@ -13,7 +13,7 @@ static int parse(const char *text, struct name_record *ret)
 
 TEST(a_record_survives_the_file)
 {
-	const char *text = "name web\nndots\nlink db postgres\ndns 192.0.2.53\n"
+	const char *text = "name web\nndots\nout\nlink db postgres\ndns 192.0.2.53\n"
 			   "net n1 front open 172.18.0.0/16 fd00:18::/64 172.18.0.2 fd00:18::2\nalias www\nalias cache\n"
 			   "net n2 back internal - - - -\n";
 	CLEANUP_NAME_RECORD struct name_record r = { 0 };
