@@ -149,6 +149,33 @@ class Bench:
         yield Row(f"`rm -f` of one of {count:,} running", 1000 * whole / count, "ms", note=f"first hundred {1000 * removed[0]:.1f} ms, last {1000 * removed[-1]:.1f} ms")
         yield Row("left behind by 1,000 containers", len(left), "things", target="0", met=not left, note="; ".join(left)[:100])
 
+    # ---- names
+
+    def names(self):
+        """Questions from inside a container, for containers of its network."""
+        load = pathlib.Path(os.environ["HULL_BUILD"]) / "tests/names-load"
+        count = 50
+        self.hull("network", "create", "names")
+        try:
+            for i in range(count):
+                self.hull("run", "-d", "--name", f"n{i}", "--network", "names", "demo", "sleep", "1000")
+            pid = self.hull.out("inspect", "-f", "{{.State.Pid}}", "n0")
+            server = next(pid for pid, name in leaks.processes(self.hull).items() if name == "hull-names")
+            used = lambda: sum(map(int, pathlib.Path(f"/proc/{server}/stat").read_text().rsplit(")", 1)[1].split()[11:13])) / os.sysconf("SC_CLK_TCK")
+            before = used()
+            said = subprocess.run(["nsenter", "-t", pid, "-n", load, "127.0.0.11", *[f"n{i}" for i in range(count)]], check=True,
+                                  capture_output=True, text=True).stdout
+            found, busy = json.loads(said), used() - before
+            memory = int(pathlib.Path(f"/proc/{server}/smaps_rollup").read_text().split("Pss:")[1].split()[0])
+        finally:
+            self.hull("rm", "-f", *[f"n{i}" for i in range(count)], code=None)
+            self.hull("network", "rm", "names", code=None)
+        rate = found["answered"] / found["seconds"] / 1000
+        yield Row("names answered a second, by one thread", rate, "thousand", target="≥ 50 thousand", met=rate >= 50,
+                  note=f"{found['answered'] / busy / 1000:.0f} thousand a second of its processor time; the asker shares the machine")
+        yield Row.limit("a container's name looked up, median", found["median_us"] / 1000, "ms", 0.2, f"99 of 100 in {found['p99_us'] / 1000:.3g} ms")
+        yield Row("memory of the name server (PSS)", memory, "KiB", note="one for all containers, none when none needs it")
+
     # ---- fetching
 
     def layers(self):
@@ -275,7 +302,7 @@ class Bench:
 
 
 ALL = {"start": Bench.start_without_network, "bridge": Bench.start_with_network, "exec": Bench.exec, "memory": Bench.memory,
-       "small": Bench.small_commands, "pull": Bench.pull, "thousand": Bench.thousand}
+       "small": Bench.small_commands, "pull": Bench.pull, "thousand": Bench.thousand, "names": Bench.names}
 
 
 def measure(bench, names):
