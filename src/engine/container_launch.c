@@ -19,6 +19,7 @@
 #include "log_options.h"
 #include "monitor_proto.h"
 #include "monitor_spawn.h"
+#include "name_service.h"
 #include "networks.h"
 #include "seccomp_filter.h"
 #include "signal_names.h"
@@ -235,6 +236,8 @@ static int write_monitor_conf(struct launch *l, struct err *err)
 	conf->tty = c->tty;
 	conf->open_stdin = c->open_stdin;
 	conf->stdin_once = c->stdin_once;
+	if (l->spec->has_name_sockets)
+		conf->names_server = name_service_program(l->engine);
 	return monitor_conf_write(l->run_fd, conf, err);
 }
 
@@ -242,7 +245,7 @@ static int write_hosts(struct launch *l, struct err *err)
 {
 	CLEANUP_STRV struct strv links = { 0 };
 	struct hosts_inputs in = { .config = l->c->config, .interfaces = l->spec->interfaces, .interfaces_n = l->spec->interfaces_n,
-				   .links = &links };
+				   .links = &links, .has_name_server = l->spec->has_name_sockets };
 	int r = l->c->config->links.n ? networks_link_lines(l->engine, l->c, &links, err) : 0;
 	return r < 0 ? r : hosts_files_write(&in, l->workload_fd, err);
 }
@@ -280,6 +283,12 @@ static int prepare(struct launch *l, struct err *err)
 		r = db_tx_commit(&tx, err);
 	if (r >= 0)
 		r = FAULT("start.reserved");
+	if (r >= 0 && name_service_is_wanted(l->spec->interfaces, l->spec->interfaces_n)) {
+		l->spec->has_name_sockets = true;
+		r = name_service_publish(l->engine, c, err);
+		if (r == 0)
+			r = FAULT("start.named");
+	}
 	if (r >= 0 && has_volumes)
 		r = volumes_prepare(l->engine, c, &l->layers, &l->volumes, err);
 	if (r >= 0 && has_volumes)

@@ -12,6 +12,7 @@
 #include "fault.h"
 #include "image_store.h"
 #include "monitor_proto.h"
+#include "name_service.h"
 #include "network_connect.h"
 #include "signal_names.h"
 #include "spec_builder.h"
@@ -232,7 +233,7 @@ int containers_rename(struct engine *engine, const char *name, const char *to, s
 		r = event_record_container(engine, c, "rename", old, err);
 	if (r >= 0)
 		r = db_tx_commit(&tx, err);
-	return r < 0 ? r : 0;
+	return r < 0 ? r : name_service_publish(engine, c, err);
 }
 
 int containers_wait(struct engine *engine, const char *name, enum wait_condition condition, int *ret_code, struct err *err)

@@ -6,6 +6,7 @@
 
 #include "cleanup.h"
 #include "fd.h"
+#include "names_proto.h"
 #include "resolv_conf.h"
 
 #define FILE_MAX (1 << 18)
@@ -78,7 +79,7 @@ static int make_hosts(const struct hosts_inputs *in, struct buf *text)
 	return r;
 }
 
-static int make_resolv_conf(const struct container_config *c, struct buf *text)
+static int make_resolv_conf(const struct container_config *c, bool has_name_server, struct buf *text)
 {
 	CLEANUP_BUF struct buf host = BUF_INIT(FILE_MAX);
 	/* A resolver on the loopback is reached from the host's own network. */
@@ -87,6 +88,8 @@ static int make_resolv_conf(const struct container_config *c, struct buf *text)
 		return r == -ENOENT ? 0 : r;
 	}
 	int r = resolv_conf_read_host(&host);
+	if (r >= 0 && has_name_server)
+		return resolv_conf_make_local(buf_str(&host), NAMES_ADDRESS, &c->dns, &c->dns_search, &c->dns_options, text);
 	if (r >= 0)
 		r = resolv_conf_make(buf_str(&host), &c->dns, &c->dns_search, &c->dns_options, text);
 	return r < 0 ? r : 0;
@@ -105,7 +108,7 @@ int hosts_files_write(const struct hosts_inputs *in, int dirfd, struct err *err)
 		r = write_text(dirfd, "hosts", &text, err);
 	buf_clear(&text);
 	if (r == 0)
-		r = make_resolv_conf(in->config, &text);
+		r = make_resolv_conf(in->config, in->has_name_server, &text);
 	if (r == 0)
 		r = write_text(dirfd, "resolv.conf", &text, err);
 	return r < 0 && !err_is_set(err) ? err_set(err, ERR_SYSTEM, r, "write the hosts files") : r;
@@ -137,6 +140,21 @@ int hosts_files_add(int dirfd, const struct container_config *c, const char *add
 	if (r == 0)
 		r = put_own(address, c, own_name(c), &text);
 	return r < 0 ? err_set(err, ERR_SYSTEM, r, "change hosts") : write_text(dirfd, "hosts", &text, err);
+}
+
+int hosts_files_use_names(int dirfd, const struct container_config *c, struct err *err)
+{
+	CLEANUP_BUF struct buf now = BUF_INIT(FILE_MAX);
+	CLEANUP_BUF struct buf plain = BUF_INIT(FILE_MAX);
+	CLEANUP_BUF struct buf text = BUF_INIT(FILE_MAX);
+	int r = fd_read_file_at(dirfd, "resolv.conf", &now);
+	if (r == 0)
+		r = make_resolv_conf(c, false, &plain);
+	if (r == 0 && !str_eq(buf_str(&now), buf_str(&plain)))
+		return 0;
+	if (r == 0)
+		r = make_resolv_conf(c, true, &text);
+	return r < 0 ? err_set(err, ERR_SYSTEM, r, "change resolv.conf") : write_text(dirfd, "resolv.conf", &text, err);
 }
 
 int hosts_files_drop(int dirfd, const char *address, struct err *err)

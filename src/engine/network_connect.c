@@ -11,6 +11,7 @@
 #include "fault.h"
 #include "fd.h"
 #include "hosts_files.h"
+#include "name_service.h"
 #include "net_attach.h"
 #include "network_endpoint.h"
 #include "network_link.h"
@@ -215,6 +216,8 @@ static int undo(struct engine *engine, const struct container *c, const char *ne
 		r = change_hosts(engine, c, e, false, err);
 	if (r == 0)
 		r = db_run(engine->db, err, "DELETE FROM endpoints WHERE container = ? AND network = ?", "ss", c->id, network);
+	if (r >= 0 && e->is_active)
+		r = name_service_publish(engine, c, err);
 	if (r >= 0 && is_attached(c) && open_netns(c, &netns, &ignored) == 0)
 		r = set_routes(engine, c->id, netns, err);
 	return r < 0 ? r : 0;
@@ -240,6 +243,10 @@ static int attach(struct engine *engine, struct container *c, const struct spec_
 		r = change_hosts(engine, c, e, true, err);
 	if (r == 0)
 		r = FAULT("connect.hosts");
+	if (r == 0)
+		r = name_service_connected(engine, c, i->network, netns, err);
+	if (r == 0)
+		r = FAULT("connect.named");
 	return r;
 }
 
@@ -329,6 +336,8 @@ int network_disconnect(struct engine *engine, const char *container, const char 
 	}
 	if (r == 0)
 		r = settle(engine, c, name, "disconnect", err);
+	if (r >= 0 && e->is_active)
+		r = name_service_publish(engine, c, err);
 	if (r >= 0 && is_attached(c))
 		r = open_netns(c, &netns, err);
 	return r < 0 || netns < 0 ? r : set_routes(engine, c->id, netns, err);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "fault.h"
+#include "name_service.h"
 #include "net_attach.h"
 #include "network_endpoint.h"
 #include "network_link.h"
@@ -209,6 +210,8 @@ static int release_interfaces(struct engine *engine, const char *id, bool links_
 		if (!links_go_by_themselves)
 			r = net_detach(&i, 1, err);
 	}
+	if (r >= 0 && networks.n)
+		r = name_service_forget(engine, id, err);
 	if (r >= 0 && networks.n)
 		r = endpoints_deactivate(engine, id, NULL, err);
 	for (size_t i = 0; r >= 0 && i < networks.n; i++)

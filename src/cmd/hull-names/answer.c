@@ -18,7 +18,7 @@ static size_t put_found(const struct found *found, const uint8_t *query, const s
 	/* It exists, but has none of these: so nobody else is asked. */
 	if (found->n == 0)
 		dns_write_absence(&w, LOCAL_TTL);
-	return dns_write_end(&w, m, DNS_NOERROR, 0);
+	return dns_write_end(&w, m, DNS_NOERROR, DNS_FLAG_AA);
 }
 
 static bool answer_name(struct directory *d, const struct container *c, const uint8_t *query, const struct dns_message *m,
@@ -52,7 +52,7 @@ static bool answer_address(struct directory *d, const struct container *c, const
 		dns_write_pointer(&w, &name, LOCAL_TTL);
 	else
 		dns_write_absence(&w, LOCAL_TTL);
-	*ret_len = dns_write_end(&w, m, is_found ? DNS_NOERROR : DNS_NXDOMAIN, 0);
+	*ret_len = dns_write_end(&w, m, is_found ? DNS_NOERROR : DNS_NXDOMAIN, DNS_FLAG_AA);
 	return true;
 }
 

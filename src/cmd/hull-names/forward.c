@@ -22,13 +22,15 @@
 
 static void attempt(struct forward *f);
 
-void forward_init(struct server *s)
+/* Pages that were never used cost nothing: the lowest are used again first. */
+static struct forward *take_free(struct server *s)
 {
-	for (size_t i = FORWARDS_MAX; i-- > 0;) {
-		s->forward[i].source.fd = -1;
-		s->forward[i].next_free = s->free_forward;
-		s->free_forward = &s->forward[i];
-	}
+	struct forward *f = s->free_forward;
+	if (f)
+		s->free_forward = f->next_free;
+	else if (s->forwards_used < FORWARDS_MAX)
+		f = &s->forward[s->forwards_used++];
+	return f;
 }
 
 static void hang_up(struct forward *f)
@@ -318,18 +320,18 @@ void forward_start(struct server *s, struct container *c, struct door *door, con
 		   struct stream *stream, const uint8_t *query, size_t len, const struct dns_message *m)
 {
 	struct resolvers resolvers;
-	struct forward *f = s->free_forward;
 	choose_resolvers(s, c, &resolvers);
 	if (resolvers.n == 0) {
 		refuse(door, from, stream, query, m, directory_is_open(c) ? DNS_SERVFAIL : DNS_REFUSED);
 		return;
 	}
-	uint8_t *copy = f && c->forwards < FORWARDS_PER_CONTAINER ? malloc(len) : NULL;
-	if (!copy) {
+	uint8_t *copy = c->forwards < FORWARDS_PER_CONTAINER ? malloc(len) : NULL;
+	struct forward *f = copy ? take_free(s) : NULL;
+	if (!f) {
+		free(copy);
 		refuse(door, from, stream, query, m, DNS_SERVFAIL);
 		return;
 	}
-	s->free_forward = f->next_free;
 	memcpy(copy, query, len);
 	*f = (struct forward){
 		.in_use = true, .s = s, .c = c, .stream = stream, .door = door, .m = *m, .query = copy, .len = len,
@@ -350,7 +352,7 @@ void forward_start(struct server *s, struct container *c, struct door *door, con
 
 void forward_cancel(struct server *s, const struct door *door, const struct stream *stream)
 {
-	for (size_t i = 0; i < FORWARDS_MAX; i++) {
+	for (size_t i = 0; i < s->forwards_used; i++) {
 		struct forward *f = &s->forward[i];
 		if (f->in_use && ((stream && f->stream == stream) || (door && f->door == door)))
 			finish(f);

@@ -135,7 +135,6 @@ int serve_start(struct server *s, int listener, int inotify, int names_dirfd)
 	int r = directory_init(&s->directory, names_dirfd);
 	if (r < 0)
 		return r;
-	forward_init(s);
 	directory_load_all(&s->directory);
 	s->listener = (struct loop_source){ .fd = listener, .ready = listener_ready, .ctx = s };
 	s->records = (struct loop_source){ .fd = inotify, .ready = records_ready, .ctx = s };

@@ -98,6 +98,7 @@ struct server {
 	size_t streams_n, conversations_n;
 	struct forward forward[FORWARDS_MAX];
 	struct forward *free_forward;
+	size_t forwards_used; /* so many of them were in use at once */
 	struct iovec batch_iov[BATCH_MAX], out_iov[BATCH_MAX];
 	struct mmsghdr out[BATCH_MAX];
 	uint8_t out_data[BATCH_MAX][QUERY_MAX];
@@ -122,7 +123,6 @@ void stream_close(struct stream *stream);
 void stream_reply(struct stream *stream, const uint8_t *data, size_t len);
 
 /* forward.c */
-void forward_init(struct server *s);
 /* Ask others. When that cannot be, the answer says so at once. */
 void forward_start(struct server *s, struct container *c, struct door *door, const struct sockaddr_in *from,
 		   struct stream *stream, const uint8_t *query, size_t len, const struct dns_message *m);

@@ -129,8 +129,9 @@ class Resolver:
         self.tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.tcp.bind((at, 53))
         self.tcp.listen(64)
-        threading.Thread(target=self._serve_udp, daemon=True).start()
-        threading.Thread(target=self._serve_tcp, daemon=True).start()
+        self.threads = [threading.Thread(target=body, daemon=True) for body in (self._serve_udp, self._serve_tcp)]
+        for thread in self.threads:
+            thread.start()
 
     def _serve_udp(self):
         while True:
@@ -181,6 +182,8 @@ class Resolver:
             except OSError:
                 pass
             s.close()
+        for thread in self.threads:
+            thread.join(5)  # the port is free when nobody waits there
 
 
 def own_id():

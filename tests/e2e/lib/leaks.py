@@ -78,6 +78,10 @@ def _folders(hull, db, ids):
         for path in folder.iterdir() if folder.is_dir() else ():
             if path.name not in ids:
                 yield f"folder {path}"
+    names = hull.run_dir / "names"
+    for path in names.iterdir() if names.is_dir() else ():
+        if ids.get(path.name.split(".")[0]) != STARTED:
+            yield f"names {path}"
     ingest = hull.root / "ingest"
     for path in ingest.iterdir() if ingest.is_dir() else ():
         if path.is_dir():
@@ -155,6 +159,9 @@ def leftovers(hull, nothing_runs=False):
             try:
                 words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
             except OSError:
+                continue
+            # One for all; it ends a moment after the last of them.
+            if name == "hull-names" and running:
                 continue
             if not (name == "hull-monitor" and len(words) > 1 and words[1].decode() in running):
                 left.append(f"process {pid} {b' '.join(words).decode()}")
