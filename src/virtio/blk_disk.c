@@ -197,6 +197,12 @@ void blk_disk_done(struct blk_disk *disk)
 	*disk = (struct blk_disk){ 0 };
 }
 
+bool blk_disk_has(const struct blk_disk *disk, uint64_t sector, uint64_t sectors)
+{
+	uint64_t capacity = disk->bytes / BLK_SECTOR;
+	return sector <= capacity && sectors <= capacity - sector;
+}
+
 const struct blk_extent *blk_disk_find(const struct blk_disk *disk, uint64_t at)
 {
 	size_t low = 0, high = disk->n;

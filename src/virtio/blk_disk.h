@@ -51,5 +51,7 @@ int blk_disk_raw(struct blk_disk *disk, int fd, uint64_t bytes, bool is_readonly
 int blk_disk_layers(struct blk_disk *disk, const struct blk_layer *layers, size_t n, uint64_t align_bytes) MUST_CHECK;
 void blk_disk_done(struct blk_disk *disk);
 
+/* All of these sectors exist. */
+bool blk_disk_has(const struct blk_disk *disk, uint64_t sector, uint64_t sectors);
 /* The extent that holds @at, which is less than disk->bytes. */
 const struct blk_extent *blk_disk_find(const struct blk_disk *disk, uint64_t at);

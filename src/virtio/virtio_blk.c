@@ -185,17 +185,11 @@ static void io_done(void *ctx, struct blk_io_request *io)
 	virtio_queue_flush(&blk->dev, 0);
 }
 
-static bool is_on_disk(const struct virtio_blk *blk, uint64_t sector, uint64_t sectors)
-{
-	uint64_t capacity = blk->disk.bytes / BLK_SECTOR;
-	return sector <= capacity && sectors <= capacity - sector;
-}
-
 static void begin_transfer(struct slot *slot, uint64_t sector)
 {
 	struct virtio_blk *blk = slot->blk;
 	if (slot->total % BLK_SECTOR != 0 || slot->total > TRANSFER_MAX ||
-	    !is_on_disk(blk, sector, slot->total / BLK_SECTOR) ||
+	    !blk_disk_has(&blk->disk, sector, slot->total / BLK_SECTOR) ||
 	    (slot->type == VIRTIO_BLK_T_OUT && blk->disk.is_readonly)) {
 		answer(slot, VIRTIO_BLK_S_IOERR);
 		return;
@@ -224,7 +218,8 @@ static void begin_ranges(struct slot *slot, const struct virtq_chain *chain)
 			answer(slot, VIRTIO_BLK_S_UNSUPP); /* 5.2.6.2 */
 			return;
 		}
-		if (r->num_sectors == 0 || r->num_sectors > RANGE_SECTORS || !is_on_disk(blk, r->sector, r->num_sectors)) {
+		if (r->num_sectors == 0 || r->num_sectors > RANGE_SECTORS ||
+		    !blk_disk_has(&blk->disk, r->sector, r->num_sectors)) {
 			answer(slot, VIRTIO_BLK_S_IOERR);
 			return;
 		}

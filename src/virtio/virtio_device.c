@@ -181,8 +181,9 @@ static void go_live(struct virtio_device *dev)
 	for (unsigned i = 0; i < dev->n_queues; i++) {
 		if (!dev->queues[i].is_ready)
 			continue;
-		/* Without this the first kick may be one that was never asked for. */
-		(void)virtq_enable_kicks(&dev->queues[i]);
+		/* What the driver has put there before it was ready. */
+		if (virtq_enable_kicks(&dev->queues[i]))
+			virtio_queue_kick(dev, i);
 		if (loop_watch(dev->loop, &dev->kicks[i].source, EPOLLIN) < 0) {
 			virtio_device_fail(dev);
 			return;
@@ -263,7 +264,7 @@ void virtio_config_read(const struct virtio_device *dev, uint32_t offset, void *
 
 void virtio_config_write(struct virtio_device *dev, uint32_t offset, const void *data, uint32_t len)
 {
-	if (offset >= dev->config_len || len > dev->config_len - offset || !dev->ops->config_written)
+	if (len == 0 || offset >= dev->config_len || len > dev->config_len - offset || !dev->ops->config_written)
 		return;
 	if (dev->status & VIRTIO_CONFIG_S_NEEDS_RESET)
 		return;

@@ -12,6 +12,13 @@
  * write to a kick descriptor, and use what virtio_mmio.h says they may.
  * After virtio_device_init() and the device's own constructor nothing allocates.
  *
+ * System calls once a device is made, for whoever filters them. All: read and write
+ * (eventfds), epoll_ctl, epoll_wait, clock_gettime (where it is one). console: readv.
+ * blk: io_uring_enter, or for the worker thread preadv, pwritev, fdatasync, fallocate and
+ * futex. vsock: sendmsg, sendto, recvmsg, recvfrom, socketpair, accept4, shutdown, close,
+ * madvise. net: readv, writev, ioctl(TUNSETOFFLOAD). fs: sendmsg, recvmsg, recvfrom, close.
+ * rng: getrandom. balloon: madvise.
+ *
  * Work is bounded: a device handles at most a budget of chains for one kick and
  * then kicks itself, so that everybody else on the loop has a turn. */
 #pragma once

@@ -126,6 +126,28 @@ TEST(serves)
 	vm_done(&vm);
 }
 
+/* Buffers from before DRIVER_OK count, whether or not there was a kick for them. */
+TEST(buffers_before_the_start)
+{
+	for (int kicked = 0; kicked < 2; kicked++) {
+		struct vm vm;
+		struct dq q;
+		struct echo *e = echo_new(&vm);
+		vm_negotiate(&vm, 0);
+		dq_setup(&vm, &q, 0, 128);
+		struct piece p = { 0x10000, 100, true };
+		dq_add(&q, &p, 1);
+		if (kicked)
+			dq_kick(&q);
+		vm_pump(&vm);
+		CHECK_EQ(e->served, 0);
+		vm_driver_ok(&vm);
+		vm_pump(&vm);
+		CHECK_EQ(e->served, 1);
+		vm_done(&vm);
+	}
+}
+
 /* Kicks without end leave the others their turn: one kick is a bounded batch. */
 TEST(budget)
 {
