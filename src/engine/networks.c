@@ -211,8 +211,6 @@ static int release_interfaces(struct engine *engine, const char *id, bool links_
 			r = net_detach(&i, 1, err);
 	}
 	if (r >= 0 && networks.n)
-		r = name_service_forget(engine, id, err);
-	if (r >= 0 && networks.n)
 		r = endpoints_deactivate(engine, id, NULL, err);
 	for (size_t i = 0; r >= 0 && i < networks.n; i++)
 		r = endpoint_event(engine, "disconnect", networks.v[i], id, err);
@@ -222,7 +220,10 @@ static int release_interfaces(struct engine *engine, const char *id, bool links_
 static int release(struct engine *engine, const char *id, bool links_go_by_themselves, struct err *err)
 {
 	int64_t one;
-	int r = db_query_i64(engine->db, &one, err, NETWORKS_HAS_ANY, "ss", id, id);
+	/* Also of one that has left all its networks. */
+	int r = name_service_forget(engine, id, err);
+	if (r == 0)
+		r = db_query_i64(engine->db, &one, err, NETWORKS_HAS_ANY, "ss", id, id);
 	if (r <= 0)
 		return r;
 	r = ports_release(engine, id, err);

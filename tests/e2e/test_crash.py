@@ -85,10 +85,10 @@ class Crash(HullTest):
     # ---- one death
 
     def quiet(self, seconds=10):
-        """Wait until only monitors of running workloads are there."""
+        """Wait until only monitors of running workloads, and their name server, are there."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            found = leaks.processes(self.hull)
+            found = {pid: name for pid, name in leaks.processes(self.hull).items() if name != "hull-names"}
             monitors = {pid for pid, name in found.items() if name == "hull-monitor"}
             if monitors == set(found) and not any(leaks.parent_of(pid) in monitors for pid in monitors):
                 return

@@ -178,6 +178,13 @@ class NamesTest(HullTest):
         self.hull("network", "connect", "front", "plain")
         self.assertEqual(self.lookup("plain", "web"), [self.address("web")])
 
+    def test_one_that_has_left_all_networks_leaves_no_names(self):
+        self.start("web", "--network", "front")
+        self.hull("network", "disconnect", "front", "web")
+        self.assertEqual(self.ask("web", "a.example.org").rcode, dns.REFUSED)
+        self.hull("rm", "-f", "web")
+        self.assertEqual(self.hull.wait_until_clean(), [])
+
     def test_a_changed_resolv_conf_stays(self):
         self.start("plain")
         self.hull("exec", "plain", "sh", "-c", "echo nameserver 192.0.2.99 > /etc/resolv.conf")
