@@ -127,18 +127,10 @@ static void put_rule(struct nl_batch *b, const char *table, uint32_t ip_offset, 
 	nl_nest_end(b, list);
 }
 
-static void put_table(struct nl_batch *b, int type, const char *table)
-{
-	message(b, type, type == NFT_MSG_NEWTABLE ? NLM_F_CREATE : 0);
-	nl_attr_str(b, NFTA_TABLE_NAME, table);
-}
-
 static void put_chain(struct nl_batch *b, const char *table)
 {
-	/* Made if it is missing, so that it can be deleted, so that it is empty. */
-	put_table(b, NFT_MSG_NEWTABLE, table);
-	put_table(b, NFT_MSG_DELTABLE, table);
-	put_table(b, NFT_MSG_NEWTABLE, table);
+	message(b, NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_EXCL);
+	nl_attr_str(b, NFTA_TABLE_NAME, table);
 	message(b, NFT_MSG_NEWCHAIN, NLM_F_CREATE);
 	nl_attr_str(b, NFTA_CHAIN_TABLE, table);
 	nl_attr_str(b, NFTA_CHAIN_NAME, CHAIN);
@@ -151,15 +143,16 @@ static void put_chain(struct nl_batch *b, const char *table)
 	nl_attr_str(b, NFTA_CHAIN_TYPE, "filter");
 }
 
-int port_rewrite_set(const char *table, const uint8_t address4[4], const struct port_rewrite *rewrites, size_t n)
+static int write_table(int sock, const char *table, const uint8_t address4[4], const struct port_rewrite *rewrites, size_t n,
+		       bool is_there)
 {
-	CLEANUP_FD int sock = -1;
 	struct nl_batch b;
-	int r = nl_open(NETLINK_NETFILTER, &sock);
-	if (r < 0)
-		return r;
 	nl_init(&b);
 	mark(&b, NFNL_MSG_BATCH_BEGIN);
+	if (is_there) {
+		message(&b, NFT_MSG_DELTABLE, 0);
+		nl_attr_str(&b, NFTA_TABLE_NAME, table);
+	}
 	put_chain(&b, table);
 	for (size_t i = 0; i < n; i++) {
 		const struct port_rewrite *p = &rewrites[i];
@@ -168,4 +161,15 @@ int port_rewrite_set(const char *table, const uint8_t address4[4], const struct 
 	}
 	mark(&b, NFNL_MSG_BATCH_END);
 	return nl_talk(sock, &b, NULL);
+}
+
+int port_rewrite_set(const char *table, const uint8_t address4[4], const struct port_rewrite *rewrites, size_t n)
+{
+	CLEANUP_FD int sock = -1;
+	int r = nl_open(NETLINK_NETFILTER, &sock);
+	if (r == 0)
+		r = write_table(sock, table, address4, rewrites, n, false);
+	/* Only then: what is deleted makes the kernel wait, when the socket is closed,
+	 * until no packet is looking at it; about 10 ms. */
+	return r == -EEXIST ? write_table(sock, table, address4, rewrites, n, true) : r;
 }

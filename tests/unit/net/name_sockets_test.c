@@ -91,4 +91,19 @@ TEST(a_workload_may_have_port_53)
 	tear_down(fds);
 }
 
+TEST(others_take_their_place)
+{
+	int fds[2], newer[2];
+	struct err err = ERR_INIT;
+	set_up(fds);
+	CHECK_EQ(setns(own, CLONE_NEWNET), 0);
+	CHECK_EQ(name_sockets_open(inside, newer, &err), 0);
+	CHECK_EQ(setns(inside, CLONE_NEWNET), 0);
+	CLEANUP_FD int udp = client(SOCK_DGRAM);
+	echo(newer[0], udp);
+	close(newer[0]);
+	close(newer[1]);
+	tear_down(fds);
+}
+
 TEST_MAIN()
