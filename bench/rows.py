@@ -96,6 +96,38 @@ class Bench:
         took = in_turn(commands, max(5, self.times // 4))
         yield Row.ratio(what, median_ms(took["hull"]), "docker run", median_ms(took["docker"]), 1 / 20)
 
+    def attach(self):
+        """What a network adds to a start."""
+        self.hull("network", "create", "--ipv6", "own")
+        took = in_turn({net: self.hull_command("run", "--rm", "--network", net, "demo", "true") for net in ("none", "bridge", "own")},
+                       max(20, self.times))
+        self.hull("network", "rm", "own")
+        none = median_ms(took["none"])
+        yield Row.limit("the default network, beyond `--network none`", median_ms(took["bridge"]) - none, "ms", 3)
+        yield Row.limit("a network of one's own with IPv6, beyond `--network none`", median_ms(took["own"]) - none, "ms", 3)
+
+    def networks(self):
+        """200 containers on one bridge; 100 networks with one each."""
+        def ends(started):
+            part = max(10, len(started) // 10)
+            return 1000 * statistics.median(started[:part]), 1000 * statistics.median(started[-part:])
+        self.hull("network", "create", "crowd")
+        names = [f"n{i}" for i in range(200)]
+        first, last = ends([self.hull_command("run", "-d", "--network", "crowd", "--name", name, "demo", "sleep", "3000").run()
+                            for name in names])
+        yield Row("`run -d` on a bridge that has 200", last, "ms", "its first", first, "≤ 1.5 ×", last <= 1.5 * first)
+        self.hull("rm", "-f", *names)
+        created, started = [], []
+        for i in range(100):
+            created.append(self.hull_command("network", "create", f"net{i}").run())
+            started.append(self.hull_command("run", "-d", "--network", f"net{i}", "--name", names[i], "demo", "sleep", "3000").run())
+        first, last = ends(created)
+        yield Row("`network create`, the 100th", last, "ms", "the first", first, "≤ 1.5 ×", last <= 1.5 * first)
+        first, last = ends(started)
+        yield Row("`run -d` on the 100th network", last, "ms", "the first", first, "≤ 1.5 ×", last <= 1.5 * first)
+        self.hull("rm", "-f", *names[:100])
+        self.hull("network", "rm", "crowd", *[f"net{i}" for i in range(100)])
+
     def exec(self):
         self.hull("run", "-d", "--name", "target", "demo", "sleep", "1000")
         docker = self.docker()
@@ -301,8 +333,9 @@ class Bench:
         return Row.ratio(what, statistics.median(timed["hull"]), peer, statistics.median(timed["peer"]), most, "s")
 
 
-ALL = {"start": Bench.start_without_network, "bridge": Bench.start_with_network, "exec": Bench.exec, "memory": Bench.memory,
-       "small": Bench.small_commands, "pull": Bench.pull, "thousand": Bench.thousand, "names": Bench.names}
+ALL = {"start": Bench.start_without_network, "bridge": Bench.start_with_network, "attach": Bench.attach,
+       "networks": Bench.networks, "exec": Bench.exec, "memory": Bench.memory, "small": Bench.small_commands,
+       "pull": Bench.pull, "thousand": Bench.thousand, "names": Bench.names}
 
 
 def measure(bench, names):

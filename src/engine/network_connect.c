@@ -16,6 +16,7 @@
 #include "network_endpoint.h"
 #include "network_link.h"
 #include "networks.h"
+#include "ports.h"
 #include "process.h"
 
 /* ---- the network namespace ---- */
@@ -91,6 +92,17 @@ static int check_mode(const struct container *c, const struct network *n, const 
 	return 0;
 }
 
+/* A guest with a kernel of its own has the interfaces that it booted with. */
+static int check_level(const struct container *c, struct err *err)
+{
+	if (!is_attached(c) || c->level == ISOLATION_CONTAINER)
+		return 0;
+	int r = err_set(err, ERR_UNSUPPORTED, 0, "the networks of container %s cannot be changed while it runs", c->name);
+	err_why(err, "at the level %s it has a kernel of its own, with the interfaces that it booted with", isolation_level_name(c->level));
+	err_hint(err, "hull stop %s, then again, then hull start %s", c->name, c->name);
+	return r;
+}
+
 static int find_endpoint(struct engine *engine, const char *id, const char *network, struct endpoint_list *list,
 			 struct endpoint **ret, struct err *err)
 {
@@ -159,18 +171,15 @@ static int reserve(struct engine *engine, struct container *c, struct network *n
 	return r < 0 ? r : db_tx_commit(&tx, err);
 }
 
-static int settle(struct engine *engine, const struct container *c, const char *network, const char *event, struct err *err)
+static int settle(struct engine *engine, const struct container *c, const char *network, struct err *err)
 {
 	CLEANUP_DB_TX struct db_tx tx = { 0 };
-	bool is_gone = str_eq(event, "disconnect");
 	int r = db_tx_begin(engine->db, &tx, err);
-	if (r == 0 && is_gone)
-		r = db_run(engine->db, err, "DELETE FROM endpoints WHERE container = ? AND network = ?", "ss", c->id, network);
-	else if (r == 0)
+	if (r == 0)
 		r = db_run(engine->db, err, "UPDATE endpoints SET owner_pid = 0, owner_ticks = 0 WHERE container = ? AND network = ?", "ss",
 			   c->id, network);
 	if (r >= 0)
-		r = endpoint_event(engine, event, network, c->id, err);
+		r = endpoint_event(engine, "connect", network, c->id, err);
 	return r < 0 ? r : db_tx_commit(&tx, err);
 }
 
@@ -179,9 +188,11 @@ static int change_hosts(struct engine *engine, const struct container *c, const 
 	CLEANUP_FREE char *path = engine_workload_path(engine, c->id, NULL);
 	CLEANUP_FD int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	const char *addresses[] = { e->address4, e->address6 };
+	int r = 0;
+	if (!e->address4[0] && !e->address6[0])
+		return 0;
 	if (dir < 0)
 		return err_set(err, ERR_SYSTEM, -errno, "open %s", path);
-	int r = 0;
 	for (size_t i = 0; i < ARRAY_LEN(addresses) && r == 0; i++)
 		if (addresses[i][0])
 			r = add ? hosts_files_add(dir, c->config, addresses[i], err) : hosts_files_drop(dir, addresses[i], err);
@@ -200,8 +211,31 @@ static int detach(const struct container *c, const struct endpoint *e, struct er
 	return net_remove_inside(netns, e->interface, err);
 }
 
-/* The row and the interface go, whatever is there of them. */
-static int undo(struct engine *engine, const struct container *c, const char *network, struct err *err)
+/* It holds nothing any more; whose it is is told until all has followed. */
+static int let_go(struct engine *engine, const char *id, const char *network, struct err *err)
+{
+	CLEANUP_DB_TX struct db_tx tx = { 0 };
+	int r = db_tx_begin(engine->db, &tx, err);
+	if (r == 0)
+		r = endpoints_deactivate(engine, id, network, err);
+	if (r == 0)
+		r = mark(engine, id, network, err);
+	return r < 0 ? r : db_tx_commit(&tx, err);
+}
+
+static int forget(struct engine *engine, const char *id, const char *network, bool is_told, struct err *err)
+{
+	CLEANUP_DB_TX struct db_tx tx = { 0 };
+	int r = db_tx_begin(engine->db, &tx, err);
+	if (r == 0)
+		r = db_run(engine->db, err, "DELETE FROM endpoints WHERE container = ? AND network = ?", "ss", id, network);
+	if (r > 0 && is_told)
+		r = endpoint_event(engine, "disconnect", network, id, err);
+	return r < 0 ? r : db_tx_commit(&tx, err);
+}
+
+/* The interface and the row go, whatever is there of them; @is_told by an event. */
+static int take_away(struct engine *engine, const struct container *c, const char *network, bool is_told, struct err *err)
 {
 	CLEANUP_ENDPOINTS struct endpoint_list list = { 0 };
 	CLEANUP_FD int netns = -1;
@@ -213,14 +247,20 @@ static int undo(struct engine *engine, const struct container *c, const char *ne
 	if (e->is_active)
 		r = detach(c, e, err);
 	if (r == 0)
+		r = FAULT("disconnect.detached");
+	if (r == 0)
 		r = change_hosts(engine, c, e, false, err);
 	if (r == 0)
-		r = db_run(engine->db, err, "DELETE FROM endpoints WHERE container = ? AND network = ?", "ss", c->id, network);
-	if (r >= 0 && e->is_active)
+		r = let_go(engine, c->id, network, err);
+	if (r == 0)
+		r = FAULT("disconnect.let_go");
+	if (r == 0)
+		r = ports_follow(engine, c->id, err);
+	if (r == 0 && is_attached(c))
 		r = name_service_publish(engine, c, err);
-	if (r >= 0 && is_attached(c) && open_netns(c, &netns, &ignored) == 0)
+	if (r == 0 && is_attached(c) && open_netns(c, &netns, &ignored) == 0)
 		r = set_routes(engine, c->id, netns, err);
-	return r < 0 ? r : 0;
+	return r < 0 ? r : forget(engine, c->id, network, is_told, err);
 }
 
 static int attach(struct engine *engine, struct container *c, const struct spec_interface *i, struct err *err)
@@ -237,6 +277,8 @@ static int attach(struct engine *engine, struct container *c, const struct spec_
 		r = FAULT("connect.attached");
 	if (r == 0)
 		r = set_routes(engine, c->id, netns, err);
+	if (r == 0)
+		r = ports_follow(engine, c->id, err);
 	if (r == 0)
 		r = find_endpoint(engine, c->id, i->network, &list, &e, err);
 	if (r == 0 && e)
@@ -272,6 +314,8 @@ int network_connect(struct engine *engine, const char *container, const struct c
 	if (r == 0)
 		r = check_mode(c, n, "connect", err);
 	if (r == 0)
+		r = check_level(c, err);
+	if (r == 0)
 		r = check_asked(n, e, err);
 	if (r == 0)
 		r = reserve(engine, c, n, e, &i, err);
@@ -279,10 +323,10 @@ int network_connect(struct engine *engine, const char *container, const struct c
 		return r;
 	r = attach(engine, c, &i, err);
 	if (r == 0)
-		r = settle(engine, c, n->name, "connect", err);
+		r = settle(engine, c, n->name, err);
 	if (r < 0) {
 		struct err ignored = ERR_INIT;
-		if (undo(engine, c, n->name, &ignored) < 0)
+		if (take_away(engine, c, n->name, false, &ignored) < 0)
 			return r; /* recovery does it */
 	}
 	return r;
@@ -296,7 +340,6 @@ int network_disconnect(struct engine *engine, const char *container, const char 
 	CLEANUP_CONTAINER struct container *c = NULL;
 	CLEANUP_NETWORK struct network *n = NULL;
 	CLEANUP_ENDPOINTS struct endpoint_list list = { 0 };
-	CLEANUP_FD int netns = -1;
 	struct err why = ERR_INIT;
 	struct endpoint *e = NULL;
 	int r = network_find(engine, network, &n, &why);
@@ -316,6 +359,8 @@ int network_disconnect(struct engine *engine, const char *container, const char 
 		return -ENOENT;
 	}
 	r = check_mode(c, n, "disconnect", err);
+	if (r == 0)
+		r = check_level(c, err);
 	if (r < 0)
 		return r;
 	if (!e) {
@@ -327,20 +372,11 @@ int network_disconnect(struct engine *engine, const char *container, const char 
 		r = mark(engine, c->id, name, err);
 		if (r == 0)
 			r = FAULT("disconnect.marked");
-		if (r == 0)
-			r = detach(c, e, err);
-		if (r == 0)
-			r = FAULT("disconnect.detached");
-		if (r == 0)
-			r = change_hosts(engine, c, e, false, err);
 	}
+	/* As whoever finds it half done would. */
 	if (r == 0)
-		r = settle(engine, c, name, "disconnect", err);
-	if (r >= 0 && e->is_active)
-		r = name_service_publish(engine, c, err);
-	if (r >= 0 && is_attached(c))
-		r = open_netns(c, &netns, err);
-	return r < 0 || netns < 0 ? r : set_routes(engine, c->id, netns, err);
+		r = take_away(engine, c, name, true, err);
+	return r;
 }
 
 /* ---- recovery, names ---- */
@@ -357,7 +393,7 @@ static int recover_one(struct engine *engine, const char *id, const char *networ
 	if (container_find(engine, id, &c, &none) < 0)
 		return 0;
 	r = container_load_config(c, err);
-	return r < 0 ? r : undo(engine, c, network, err);
+	return r < 0 ? r : take_away(engine, c, network, true, err);
 }
 
 int network_connect_recover(struct engine *engine, struct err *err)

@@ -8,6 +8,7 @@
 
 #include "fd.h"
 #include "net_bridge.h"
+#include "ports.h"
 #include "settings.h"
 #include "subnet_pool.h"
 
@@ -297,14 +298,32 @@ static struct net_bridge bridge_of(const struct network *n)
 	return b;
 }
 
+/* Somebody flushed the host's rules, and hull's with them: all of hull's networks
+ * and ports are put back, not only what is about to be used. */
+static int restore_firewall(struct engine *engine, const struct network *made, struct err *err)
+{
+	struct network **list = NULL;
+	size_t n = 0;
+	int r = network_list_all(engine, &list, &n, err);
+	for (size_t i = 0; r >= 0 && i < n; i++) {
+		struct net_bridge b = bridge_of(list[i]);
+		if (list[i]->driver == DRIVER_BRIDGE && b.name[0] && !str_eq(list[i]->name, made->name))
+			r = net_bridge_guard(&b, err);
+	}
+	network_list_free(list, n);
+	return r < 0 ? r : ports_restore(engine, err);
+}
+
 int network_ensure(struct engine *engine, struct network *n, struct err *err)
 {
 	int r = network_settle_default(engine, n, err);
 	struct net_bridge b = bridge_of(n);
 	if (r < 0)
 		return r;
-	if (n->driver == DRIVER_BRIDGE)
-		return net_bridge_ensure(&b, err);
+	if (n->driver == DRIVER_BRIDGE) {
+		r = net_bridge_ensure(&b, err);
+		return r > 0 ? restore_firewall(engine, n, err) : r;
+	}
 	return n->parent ? net_parent_ensure(n->parent, err) : 0;
 }
 

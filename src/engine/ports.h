@@ -46,6 +46,14 @@ int ports_undo(struct engine *engine, const char *id, struct err *err) MUST_CHEC
 /* Undo the changes of those who died; cheap when there are none. */
 int ports_recover(struct engine *engine, struct err *err) MUST_CHECK;
 
+/* ---- when something around it changes (ports_follow.c) ---- */
+
+/* @id was connected to a network or disconnected from one: what is published leads
+ * to where it is reached now, or nowhere. Repeatable. */
+int ports_follow(struct engine *engine, const char *id, struct err *err) MUST_CHECK;
+/* The firewall's table was lost, with all that is published: publish it again. */
+int ports_restore(struct engine *engine, struct err *err) MUST_CHECK;
+
 /* ---- for the two files ---- */
 int ports_reserve_one(struct engine *engine, const char *id, const struct port_binding *b, const struct port_target *target,
 		      struct spec_port ret[2], size_t *ret_n, struct err *err) MUST_CHECK;

@@ -141,6 +141,7 @@ int firewall_ensure(const struct net_bridge *bridge, bool bridge_is_new, struct 
 {
 	CLEANUP_BUF struct buf script = BUF_INIT(16384);
 	CLEANUP_FD int lock = -1;
+	bool was_there = true;
 	int there = firewall_is_there(err);
 	if (there < 0)
 		return there;
@@ -149,6 +150,7 @@ int firewall_ensure(const struct net_bridge *bridge, bool bridge_is_new, struct 
 		there = firewall_is_there(err);
 		if (there < 0)
 			return there;
+		was_there = there;
 		int r = there ? 0 : buf_append_str(&script, table_script);
 		if (r == 0)
 			r = put_bridge(&script, bridge, true);
@@ -159,7 +161,9 @@ int firewall_ensure(const struct net_bridge *bridge, bool bridge_is_new, struct 
 			return r;
 	}
 	int r = gate_ensure(err);
-	return r < 0 ? r : foreign_ensure(bridge->name, err);
+	if (r >= 0)
+		r = foreign_ensure(bridge->name, err);
+	return r < 0 ? r : !was_there;
 }
 
 static int any_element(const struct nft_found *found, void *arg)

@@ -16,7 +16,8 @@
 extern const struct nft_table firewall_table;
 
 /* The tables, and @bridge's elements in them. With @bridge_is_new the elements
- * are written in any case, otherwise only if the table had been lost. */
+ * are written in any case, otherwise only if the table had been lost. 1 when the
+ * table was made: what else was in one that was lost is for the caller to restore. */
 int firewall_ensure(const struct net_bridge *bridge, bool bridge_is_new, struct err *err) MUST_CHECK;
 /* The last bridge takes the tables along. */
 int firewall_forget(const struct net_bridge *bridge, struct err *err) MUST_CHECK;

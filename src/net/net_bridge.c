@@ -210,9 +210,9 @@ int net_bridge_ensure(const struct net_bridge *bridge, struct err *err)
 		return err_set(err, ERR_SYSTEM, r, "look for the bridge %s", bridge->name);
 
 	/* Firewall first: a bridge is never there unguarded. */
-	r = firewall_ensure(bridge, true, err);
-	if (r < 0)
-		return r;
+	int made = firewall_ensure(bridge, true, err);
+	if (made < 0)
+		return made;
 	r = link_add_bridge(sock, bridge->name, bridge->mtu);
 	/* Another hull may have been quicker; its addresses are the same. */
 	if (r < 0 && r != -EEXIST)
@@ -223,7 +223,15 @@ int net_bridge_ensure(const struct net_bridge *bridge, struct err *err)
 	if (r < 0)
 		return err_set(err, ERR_SYSTEM, r, "give the bridge %s its address", bridge->name);
 	r = join_vlan(sock, bridge, err);
-	return r < 0 ? r : switch_forwarding_on(bridge, err);
+	if (r == 0)
+		r = switch_forwarding_on(bridge, err);
+	return r < 0 ? r : made;
+}
+
+int net_bridge_guard(const struct net_bridge *bridge, struct err *err)
+{
+	int r = net_link_exists(bridge->name, err);
+	return r <= 0 ? r : firewall_ensure(bridge, true, err);
 }
 
 int net_bridge_forget(const struct net_bridge *bridge, struct err *err)

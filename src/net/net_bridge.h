@@ -24,8 +24,12 @@ struct net_bridge {
 };
 
 /* Make the bridge, its addresses and the firewall table unless they are there;
- * cheap (two netlink round trips) when they are. Also switches forwarding on. */
+ * cheap (two netlink round trips) when they are. Also switches forwarding on. 1
+ * when the table had to be made: net_bridge_guard() the other bridges then. */
 int net_bridge_ensure(const struct net_bridge *bridge, struct err *err) MUST_CHECK;
+/* The elements of a bridge whose table was lost; nothing when there is no link of
+ * the name. */
+int net_bridge_guard(const struct net_bridge *bridge, struct err *err) MUST_CHECK;
 /* 1 when there is a link of the name, 0 when not. */
 int net_link_exists(const char *name, struct err *err) MUST_CHECK;
 /* The link that a macvlan or ipvlan is to sit on: it is there, or it is "eth0.50"

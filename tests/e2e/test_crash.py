@@ -6,6 +6,7 @@ nothing is left: base/fault.h has the points, lib/leaks.py what "nothing" means.
 What runs is every point of `hull internal faults` in commands that pass it. By
 default each is tried in a few commands; HULL_CRASH_FULL=1 tries all.
 """
+import json
 import os
 import random
 import signal
@@ -51,6 +52,13 @@ SCENARIOS = [
     Scenario("run with a volume to fill", ("run", "--rm", "--name", "cc", "-v", "vol:/etc", "--network", "none", "demo", "true"),
              undone=True),
     Scenario("volume rm", ("volume", "rm", "vol"), [("volume", "create", "vol")]),
+    Scenario("network create", ("network", "create", "--ipv6", "net")),
+    Scenario("network rm", ("network", "rm", "net"), [("network", "create", "net")]),
+    Scenario("network connect", ("network", "connect", "net", "cc"), [("network", "create", "--ipv6", "net"), RUN_D]),
+    Scenario("network disconnect", ("network", "disconnect", "net", "cc"),
+             [("network", "create", "net"), ("run", "-d", "--name", "cc", "--network", "net", "-p", PORT, *LONG)]),
+    Scenario("run in two networks", ("run", "--rm", "--name", "cc", "--network", "net", "--network", "other", "-p", PORT, "demo", "true"),
+             [("network", "create", "net"), ("network", "create", "other")], undone=True),
     Scenario("import", ("import", "-", "other"), stdin=True),
     Scenario("rmi", ("rmi", "-f", "other"), [("import", "-", "other")]),
     Scenario("rm of the last user of an image", ("rm", "cc"),
@@ -141,12 +149,28 @@ class Crash(HullTest):
             # A launcher of an exec would die as the first one did; "false" may have ended.
             if " Up " in line and scenario.name not in ("exec", "run with a policy"):
                 self.hull("exec", line.split()[0], "true")
+        if scenario.name.startswith("network") and " Up " in "".join(listed):
+            self.check_interfaces("cc")
         self.hull.remove_all()
+        self.hull("network", "prune", "-f")
         self.hull("run", "--rm", "--name", "cc", "-p", PORT, "demo", "true")
         self.hull("rmi", "-f", "other", code=None)
         self.hull("volume", "rm", "vol", code=None)
         self.hull("ps")
         self.assertEqual(self.hull.wait_until_clean(), [], "left behind in the end")
+
+    def check_interfaces(self, name):
+        """What is in the container is what is recorded: no half of a connection."""
+        inside = set(self.hull.out("exec", name, "ls", "/sys/class/net").split()) - {"lo"}
+        networks = json.loads(self.hull.out("inspect", "-f", "{{json .NetworkSettings.Networks}}", name))
+        self.assertEqual(len(inside), len([n for n in networks.values() if n["IPAddress"]]), (inside, networks))
+        if networks:
+            self.eventually(lambda: self.hull("exec", name, "ip", "route", code=None).out.count("default via") == 1)
+        else:
+            self.assertNotIn("default", self.hull.out("exec", name, "ip", "route"))
+        hosts = self.hull.out("exec", name, "cat", "/etc/hosts")
+        for network in networks.values():
+            self.assertIn(network["IPAddress"] + "\t", hosts)
 
     def fault(self, scenario, point, action):
         """What is there before, and the command, with the fault. A monitor has

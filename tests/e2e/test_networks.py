@@ -396,7 +396,7 @@ class Reach(NetworkTest):
         for key, gateway in (("IPAddress", "198.51.100.1"), ("GlobalIPv6Address", "2001:db8:ffff::1")):
             for name, network in (("a1", "inner"), ("c1", "outer")):
                 self.outside("ip", "route", "replace", self.address(name, network, key), "via", gateway)
-                done = subprocess.run(["nsenter", "-t", str(self.outside.child.pid), "-n", "nc", "-w", "1",
+                done = subprocess.run(["nsenter", "-t", str(self.outside.child.pid), "-n", "busybox", "nc", "-w", "1",
                                        self.address(name, network, key), "7000"], stdin=subprocess.DEVNULL, capture_output=True, check=False)
                 self.assertEqual(done.stdout, b"", (name, key))
 
@@ -413,6 +413,41 @@ class Reach(NetworkTest):
         self.becomes_reachable("a1", self.address("a1", "quiet"))
         self.assertIsNone(self.reaches("a1", self.address("b1", "quiet")))
         self.assertEqual(self.reaches("a1", OUTSIDE4, 4000, "3"), "198.51.100.1")
+
+    def published(self, port):
+        """What the outside host gets there."""
+        done = subprocess.run(["nsenter", "-t", str(self.outside.child.pid), "-n", "busybox", "nc", "-w", "1", "198.51.100.1", str(port)],
+                              stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        return done.stdout.decode().strip()
+
+    def test_published_ports_follow_the_networks(self):
+        self.hull("network", "create", "app")
+        self.hull("network", "create", "zoo")
+        self.serve("a1", "--network", "zoo", "-p", "8300:7000")
+        self.eventually(lambda: self.published(8300) == "here")
+        self.hull("network", "connect", "app", "a1")
+        self.hull("network", "disconnect", "zoo", "a1")
+        self.eventually(lambda: self.published(8300) == "here")
+        self.hull("network", "disconnect", "app", "a1")
+        self.assertEqual(self.published(8300), "")
+        self.hull("network", "connect", "zoo", "a1")
+        self.eventually(lambda: self.published(8300) == "here")
+
+    def test_rules_that_were_flushed_are_put_back(self):
+        self.dual("one")
+        self.dual("inner", "--internal")
+        self.serve("a1", "--network", "one", "-p", "8310:7000")
+        self.serve("b1", "--network", "inner", "--cap-add", "NET_ADMIN")
+        self.eventually(lambda: self.published(8310) == "here")
+        self.hull("exec", "b1", "ip", "route", "add", "default", "via", self.network("inner")["IPAM"]["Config"][0]["Gateway"])
+        run("nft", "flush", "ruleset")
+        self.assertEqual(self.published(8310), "")
+        # Somebody else's start is enough.
+        self.hull("run", "--rm", "demo", "true")
+        self.eventually(lambda: self.published(8310) == "here")
+        self.assertEqual(self.reaches("a1", OUTSIDE4, 4000, "3"), "198.51.100.1")
+        self.assertIsNone(self.reaches("b1", OUTSIDE4, 4000))
+        self.assertIsNone(self.reaches("b1", self.address("a1", "one")))
 
     def test_macvlan_is_on_the_parent_s_wire(self):
         self.hull("network", "create", "-d", "macvlan", "-o", "parent=wan0", "--subnet", "198.51.100.0/24",

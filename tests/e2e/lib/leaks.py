@@ -125,6 +125,14 @@ def _network(hull, db, running):
         name = link["ifname"]
         if (name.startswith(("hv", "veth"))) and name not in expected and not any(name[2:] == i[:11] for i in running):
             yield f"link {name}"
+    bridges = {row[0] for row in db.rows("SELECT bridge FROM networks")}
+    for link in json.loads(links or "[]"):
+        if link["ifname"].startswith("hb") and link["ifname"] not in bridges:
+            yield f"bridge {link['ifname']}"
+    for (name,) in db.rows("SELECT name FROM networks WHERE owner_pid <> 0"):
+        yield f"half a network: {name}"
+    for network, container in db.rows("SELECT network, container FROM endpoints WHERE owner_pid <> 0"):
+        yield f"half a connection: {network} of {container[:12]}"
     if not shutil.which("nft"):
         return
     table = subprocess.run(["nft", "-j", "list", "table", "inet", "hull"], capture_output=True, text=True, check=False)
