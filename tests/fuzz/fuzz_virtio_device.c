@@ -57,7 +57,7 @@ struct guest {
 	/* The host's end, and what it holds besides. */
 	int host;
 	int extra[4];
-	unsigned n_extra;
+	unsigned n_extra, n_own; /* the first are the device's */
 	uint16_t avail_idx[VIRTIO_QUEUES_MAX];
 };
 
@@ -149,6 +149,7 @@ static void make_device(struct guest *g, unsigned kind)
 		break;
 	}
 	}
+	g->n_own = g->n_extra;
 	virtio_mmio_init(&g->mmio, g->dev, g->irq_fd);
 }
 
@@ -212,7 +213,7 @@ static void chain(struct guest *g, struct input *in)
 static void host_writes(struct guest *g, struct input *in)
 {
 	size_t len = take(in, 1);
-	int fd = g->n_extra > 1 ? g->extra[g->n_extra - 1] : g->host;
+	int fd = g->n_extra > g->n_own ? g->extra[g->n_extra - 1] : g->host;
 	if (len > in->len)
 		len = in->len;
 	if (fd >= 0 && len > 0) {
@@ -289,7 +290,7 @@ static void command(struct guest *g, struct input *in)
 		set(g, VIRTIO_MMIO_STATUS, (uint32_t)take(in, 1));
 		break;
 	case 10: /* the host's side ends */
-		if (take(in, 1) & 1 && g->n_extra > 1)
+		if (take(in, 1) & 1 && g->n_extra > g->n_own)
 			close(g->extra[--g->n_extra]);
 		else if (g->host >= 0)
 			shutdown(g->host, SHUT_WR);

@@ -260,6 +260,51 @@ TEST(many)
 	}
 }
 
+/* The same chain again and again, more often than there are slots: each gets its
+ * answer. */
+TEST(more_than_slots)
+{
+	for (unsigned k = 0; k < 2; k++) {
+		struct vm vm;
+		struct virtio_device *dev = NULL;
+		int fd = file_of(1 << 16);
+		struct virtio_blk_setup setup = { .io = kinds[k] };
+		CHECK_EQ(blk_disk_raw(&setup.disk, fd, 1 << 16, false), 0);
+		vm_init(&vm);
+		CHECK_EQ(virtio_blk_new(&setup, &vm.mem, &vm.loop, &dev), 0);
+		vm_attach(&vm, dev);
+		vm_start(&vm, &q, 1, 128, 0);
+		struct virtio_blk_outhdr header = { .type = VIRTIO_BLK_T_IN };
+		memcpy(vm_ptr(&vm, HEADER), &header, sizeof(header));
+		struct piece p[] = { { HEADER, 16, false }, { DATA, 512, true }, { STATUS, 1, true } };
+		uint16_t head = dq_add(&q, p, 3);
+		unsigned offered = 1, answered = 0;
+		/* Taken in two batches before any answer is looked at. */
+		for (; offered < 128; offered++)
+			dq_offer(&q, head);
+		for (unsigned turn = 0; turn < 4 && answered == 0; turn++) {
+			uint64_t one = 1;
+			CHECK_EQ(write(virtio_mmio_kick_fd(&vm.mmio, 0), &one, 8), 8);
+			vm.dev->ops->kicked(vm.dev, 0);
+			for (; (uint16_t)(offered - vm.dev->queues[0].next_avail) < 128 && offered < 300; offered++)
+				dq_offer(&q, head);
+		}
+		for (; offered < 300; answered++) {
+			CHECK(dq_wait(&q, NULL, NULL, 10000));
+			for (; (uint16_t)(offered - vm.dev->queues[0].next_avail) < 128 && offered < 300; offered++)
+				dq_offer(&q, head);
+			dq_kick(&q);
+		}
+		for (; answered < 300; answered++)
+			CHECK(dq_wait(&q, NULL, NULL, 10000));
+		vm_pump(&vm);
+		CHECK(!dq_used(&q, NULL, NULL));
+		CHECK(!vm_needs_reset(&vm));
+		vm_done(&vm);
+		close(fd);
+	}
+}
+
 TEST(rate_limit)
 {
 	struct vm vm;

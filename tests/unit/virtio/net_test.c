@@ -159,6 +159,35 @@ TEST(merged_receive)
 	end();
 }
 
+/* A batch through buffers of many pieces, more than one readv() takes at a time. */
+TEST(many_pieces)
+{
+	uint32_t id, len;
+	start(ALL_OFFLOADS, 0);
+	/* The last 33 are kept ready for a frame of any length. */
+	for (unsigned i = 0; i < 120; i++) {
+		struct piece p[8];
+		for (unsigned k = 0; k < 8; k++)
+			p[k] = (struct piece){ 0x40000 + i * 4096 + k * 300, 256, true };
+		dq_add_indirect(&q[RX], p, 8);
+	}
+	for (unsigned i = 0; i < 60; i++)
+		arrive(2000 + i, (uint8_t)i);
+	dq_kick(&q[RX]);
+	vm_pump(&vm);
+	for (unsigned i = 0; i < 60; i++) {
+		CHECK(dq_used(&q[RX], &id, &len));
+		/* The first two words of the third piece. */
+		const uint8_t *p = vm_ptr(&vm, 0x40000 + id * 4096 + 2 * 300);
+		CHECK_EQ(len, 2000 + i <= 2048 ? 2000 + i : 2048);
+		CHECK_EQ(p[0], (uint8_t)(512 * 13 + i));
+		if (2000 + i > 2048)
+			CHECK(dq_used(&q[RX], NULL, NULL));
+	}
+	CHECK(!dq_used(&q[RX], NULL, NULL));
+	end();
+}
+
 /* Several at once, and too few buffers: nothing is lost, nothing spins, and the rest
  * comes when there is room. */
 TEST(waits_for_buffers)
@@ -224,6 +253,9 @@ TEST(transmit)
 		CHECK_EQ(got[10], 0);
 	}
 	/* Offloads that were agreed on go through, others do not. */
+	h = (struct virtio_net_hdr_v1){ .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, .gso_type = VIRTIO_NET_HDR_GSO_TCPV6 };
+	transmit(&h, frame, 5000);
+	CHECK_EQ(read(wire, got, sizeof(got)), HDR + 5000);
 	h = (struct virtio_net_hdr_v1){ .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, .gso_type = VIRTIO_NET_HDR_GSO_TCPV4,
 					.gso_size = 1448 };
 	transmit(&h, frame, 5000);
@@ -243,7 +275,7 @@ TEST(transmit)
 	transmit(&h, frame, 65558);
 	CHECK(read(wire, got, sizeof(got)) < 0);
 	CHECK_EQ(virtio_net_counters(vm.dev)->tx_dropped, 7);
-	CHECK_EQ(virtio_net_counters(vm.dev)->tx_frames, 5);
+	CHECK_EQ(virtio_net_counters(vm.dev)->tx_frames, 6);
 	end();
 	start(ALL_OFFLOADS, BIT(VIRTIO_NET_F_CSUM) | BIT(VIRTIO_NET_F_HOST_TSO4));
 	h.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;

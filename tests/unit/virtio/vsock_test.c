@@ -405,13 +405,15 @@ TEST(credit_of_the_host)
 	CHECK_EQ(write(fd, data, sizeof(data)), sizeof(data));
 	uint32_t total = 0;
 	while (total < sizeof(data)) {
-		uint32_t before = total;
+		uint32_t before = total, asked = 0;
 		while (guest_hears()) {
 			if (got.op == VIRTIO_VSOCK_OP_RW)
 				total += got.len;
 			else
 				CHECK_EQ(got.op, VIRTIO_VSOCK_OP_CREDIT_REQUEST);
+			asked += got.op != VIRTIO_VSOCK_OP_RW;
 		}
+		CHECK(asked <= 1);
 		CHECK(total > before && total - guest_fwd_cnt <= guest_buf_alloc);
 		guest_fwd_cnt = total;
 		guest_says(VIRTIO_VSOCK_OP_CREDIT_UPDATE, PORT, GUEST, 0, NULL, 0);
@@ -543,6 +545,93 @@ TEST(fairness)
 	CHECK(before <= RX_N + 1);
 	close(busy);
 	close(quiet);
+	end();
+}
+
+/* Ends at moments when something is still to be said. */
+TEST(ends_in_between)
+{
+	char c;
+	start_without_buffers();
+	/* The guest connects and resets before it hears the answer. */
+	guest_says(VIRTIO_VSOCK_OP_REQUEST, PORT, GUEST, 0, NULL, 0);
+	guest_says(VIRTIO_VSOCK_OP_RST, PORT, GUEST, 0, NULL, 0);
+	/* An error, and a reset before it hears of that. */
+	guest_says(VIRTIO_VSOCK_OP_REQUEST, PORT, GUEST + 1, 0, NULL, 0);
+	guest_says(VIRTIO_VSOCK_OP_REQUEST, PORT, GUEST + 1, 0, NULL, 0);
+	guest_says(VIRTIO_VSOCK_OP_RW, PORT, GUEST + 1, 0, "x", 1);
+	guest_says(VIRTIO_VSOCK_OP_RST, PORT, GUEST + 1, 0, NULL, 0);
+	for (unsigned i = 0; i < RX_N; i++)
+		give_buffer(i);
+	dq_kick(&q[RX]);
+	CHECK(!guest_hears());
+	CHECK_EQ(virtio_vsock_connections(vm.dev), 0);
+	/* The host closes with data of the guest unread: it is told not to send. */
+	int accepted[2];
+	for (unsigned i = 0; i < 2; i++) {
+		size_t n;
+		struct vsock_accept accept;
+		CHECK_EQ(fd_recv(listener, &accept, sizeof(accept), &accepted[i], 1, &n), sizeof(accept));
+		close(accepted[i]);
+	}
+	int fd = guest_connects(GUEST + 2);
+	guest_says(VIRTIO_VSOCK_OP_RW, PORT, GUEST + 2, 0, "unread", 6);
+	close(fd);
+	HEARS(VIRTIO_VSOCK_OP_SHUTDOWN);
+	CHECK_EQ(got.flags, 3);
+	guest_says(VIRTIO_VSOCK_OP_RW, PORT, GUEST + 2, 0, "more", 4);
+	CHECK(!vm_needs_reset(&vm));
+	guest_says(VIRTIO_VSOCK_OP_SHUTDOWN, PORT, GUEST + 2, 3, NULL, 0);
+	HEARS(VIRTIO_VSOCK_OP_RST);
+	/* The host does not receive any more, but still sends. */
+	fd = guest_connects(GUEST + 3);
+	CHECK_EQ(shutdown(fd, SHUT_RD), 0);
+	guest_says(VIRTIO_VSOCK_OP_RW, PORT, GUEST + 3, 0, "x", 1);
+	HEARS(VIRTIO_VSOCK_OP_SHUTDOWN);
+	CHECK_EQ(got.flags, VIRTIO_VSOCK_SHUTDOWN_RCV);
+	CHECK_EQ(write(fd, "y", 1), 1);
+	HEARS(VIRTIO_VSOCK_OP_RW);
+	/* And the guest does not receive any more. */
+	guest_says(VIRTIO_VSOCK_OP_SHUTDOWN, PORT, GUEST + 3, VIRTIO_VSOCK_SHUTDOWN_RCV, NULL, 0);
+	CHECK_EQ(write(fd, "z", 1), 1);
+	CHECK(!guest_hears());
+	/* A connection of the host's, answered by something else than yes or no. */
+	int pair[2];
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
+	CHECK_EQ(virtio_vsock_connect(vm.dev, 99, pair[0]), 0);
+	HEARS(VIRTIO_VSOCK_OP_REQUEST);
+	guest_says(VIRTIO_VSOCK_OP_RW, got.src_port, 99, 0, "x", 1);
+	HEARS(VIRTIO_VSOCK_OP_RST);
+	CHECK_EQ(read(pair[1], &c, 1), 0);
+	close(pair[1]);
+	close(fd);
+	end();
+}
+
+/* What cannot be had is refused, and the descriptor is not leaked. */
+TEST(setup_errors)
+{
+	int s[2];
+	start();
+	for (unsigned i = 1; i < VSOCK_PORTS_MAX; i++)
+		CHECK_EQ(virtio_vsock_listen(vm.dev, PORT + i, dup(listener)), 0);
+	CHECK_EQ(virtio_vsock_listen(vm.dev, PORT, dup(listener)), -EEXIST);
+	CHECK_EQ(virtio_vsock_listen(vm.dev, 1, dup(listener)), -ENOSPC);
+	CHECK_EQ(virtio_vsock_set_entry(vm.dev, dup(listener)), 0);
+	CHECK_EQ(virtio_vsock_set_entry(vm.dev, dup(listener)), -EEXIST);
+	unsigned n = 0;
+	for (;; n++) {
+		CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, s), 0);
+		close(s[1]);
+		int r = virtio_vsock_connect(vm.dev, 5, s[0]);
+		if (r < 0) {
+			CHECK_EQ(r, -ENOSPC);
+			break;
+		}
+	}
+	CHECK_EQ(n, VSOCK_CONNS);
+	vm_set(&vm, VIRTIO_MMIO_STATUS, 0);
+	CHECK_EQ(virtio_vsock_connect(vm.dev, 5, dup(listener)), -ENOTCONN);
 	end();
 }
 
