@@ -103,9 +103,10 @@ struct agent_file {
 /* Where things lie in the guest, for the description that the host writes. */
 #define AGENT_LAYERS_DIR "/layers"
 #define AGENT_FILTER_PATH "/run/filter"
-#define AGENT_UPPER_PATH "/rw/upper"
-#define AGENT_WORK_PATH "/rw/work"
-#define AGENT_INIT_PATH "hull-init"
+#define AGENT_SHARES_DIR "/shares"
+#define AGENT_UPPER_PATH AGENT_SHARES_DIR "/root/upper"
+#define AGENT_WORK_PATH AGENT_SHARES_DIR "/root/work"
+#define AGENT_INIT_NAME "init"
 
 /* An error as it goes over the wire; strings end with a NUL byte or with the
  * field. */

@@ -21,7 +21,10 @@ enum guest_fd {
 	GUEST_FD_CONSOLE,    /* a pipe: what the guest's kernel prints */
 	GUEST_FD_MACHINE,    /* pidfd of the process that is the machine; our child */
 	GUEST_FD_STATS,      /* a file for the last struct agent_stats */
-	GUEST_FD_RING,       /* memory shared with the guest (agent_ring.h), GUEST_FD_AGENT being its bell; or /dev/null */
+	GUEST_FD_RING,       /* memory shared with the guest, or /dev/null: a ring (agent_ring.h) with
+			      * GUEST_FD_AGENT as its bell, then one with GUEST_FD_PORT */
+	GUEST_FD_PORT,       /* the guest's FUSE messages: a stream, or a bell */
+	GUEST_FD_FILES,      /* the stream to hull-files */
 	GUEST_FD_END
 };
 

@@ -5,6 +5,7 @@
  *   boot.c      from the kernel's first instruction to a usable system
  *   storage.c   layers and the writable directory
  *   interfaces.c the network
+ *   files.c     the host's files: the writable layer, volumes, bind mounts
  *   session.c   the workload and what is executed beside it
  *   launch.c    the short-lived process that starts one of them
  *
@@ -21,6 +22,12 @@
 
 struct agent;
 
+/* The streams to the host; a ring is NULL where the descriptor is the stream. */
+struct boot_ports {
+	int agent, files;
+	void *agent_ring, *files_ring;
+};
+
 struct session {
 	struct agent *agent; /* NULL: free */
 	uint32_t id;
@@ -30,7 +37,7 @@ struct session {
 	struct loop_source launch;
 	pid_t launcher;
 	pid_t pid; /* 0: none yet, or reaped */
-	bool is_started, has_ended, is_abandoned;
+	bool is_started, has_ended, is_abandoned, is_synced;
 	int code;
 	int pty;
 	struct agent_source output[2];
@@ -41,7 +48,8 @@ struct agent {
 	struct loop loop;
 	struct agent_link link;
 	struct loop_source children;
-	int initramfs; /* what the kernel was given; hull-init lies there */
+	struct boot_ports ports;
+	pid_t syncer; /* writes back what the workload wrote, before its end is told */
 	struct runtime_spec *spec;
 	struct isolation_handle handle;
 	struct loop_source memory; /* readable when the workload may have run out of it */
@@ -50,10 +58,12 @@ struct agent {
 };
 
 /* boot.c. Mounts, modules, a root that can be left; then the host's connection. */
-int boot_system(struct agent *a, struct err *err) MUST_CHECK;
-/* *ret_ring is NULL where the stream itself is good enough. */
-int boot_connect(int *ret, void **ret_ring, struct err *err) MUST_CHECK;
+int boot_system(struct err *err) MUST_CHECK;
+int boot_connect(struct boot_ports *ret, struct err *err) MUST_CHECK;
 _Noreturn void boot_power_off(void);
+
+/* files.c: at AGENT_SHARES_DIR. */
+int files_mount(const struct boot_ports *ports, struct err *err) MUST_CHECK;
 
 /* storage.c */
 int storage_mount(struct runtime_spec *spec, struct err *err) MUST_CHECK;

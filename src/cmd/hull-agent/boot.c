@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -36,33 +34,27 @@ static const struct {
 	{ "/run", "tmpfs", "mode=755", false },
 	{ "/sys/fs/cgroup", "cgroup2", NULL, true },
 };
-static const char *const dirs[] = { "/proc", "/sys", "/dev", "/run", "/rw", AGENT_LAYERS_DIR };
+static const char *const dirs[] = { "/proc", "/sys", "/dev", "/run", AGENT_LAYERS_DIR };
 
 static int make_mount(const char *where, const char *type, const char *options)
 {
 	if (mkdir(where, 0755) < 0 && errno != EEXIST)
 		return -errno;
-	return mount(type, where, type, MS_NOSUID | MS_NOEXEC, options) < 0 ? -errno : 0;
+	return mount(type, where, type, MS_NOSUID, options) < 0 ? -errno : 0;
 }
 
-static int compare(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* In the order of their names, which whoever packed them chose; one that does not
- * fit this kernel, or is built in, is not missed until it is used. */
+/* In the order of the list beside them; one that does not fit this kernel is not
+ * missed until it is used. */
 static void load_modules(void)
 {
 	CLEANUP_STRV struct strv names = { 0 };
-	CLEANUP_DIR DIR *d = opendir(MODULES);
-	for (struct dirent *e; d && (e = readdir(d));)
-		if (e->d_name[0] != '.')
-			strv_add(&names, e->d_name);
-	if (names.n)
-		qsort(names.v, names.n, sizeof(char *), compare);
+	CLEANUP_BUF struct buf order = BUF_INIT(65536);
+	CLEANUP_FD int dir = open(MODULES, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0 || fd_read_file_at(dir, "order", &order) < 0)
+		return;
+	strv_split(&names, buf_str(&order), '\n');
 	for (size_t i = 0; i < names.n; i++) {
-		CLEANUP_FD int fd = openat(dirfd(d), names.v[i], O_RDONLY | O_CLOEXEC);
+		CLEANUP_FD int fd = openat(dir, names.v[i], O_RDONLY | O_CLOEXEC);
 		if (fd >= 0)
 			(void)syscall(SYS_finit_module, fd, "", 0);
 	}
@@ -91,16 +83,16 @@ static int change_root(int initramfs)
 	return 0;
 }
 
-int boot_system(struct agent *a, struct err *err)
+int boot_system(struct err *err)
 {
 	int r = 0;
 	umask(0);
 	for (size_t i = 0; i < ARRAY_LEN(mounts) && r == 0; i++)
 		r = make_mount(mounts[i].where, mounts[i].type, mounts[i].options);
 	load_modules();
-	a->initramfs = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CLEANUP_FD int initramfs = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (r == 0)
-		r = a->initramfs < 0 ? -errno : change_root(a->initramfs);
+		r = initramfs < 0 ? -errno : change_root(initramfs);
 	for (size_t i = 0; i < ARRAY_LEN(later_mounts) && r == 0; i++) {
 		r = make_mount(later_mounts[i].where, later_mounts[i].type, later_mounts[i].options);
 		if (later_mounts[i].may_fail)
@@ -126,25 +118,27 @@ static char *device_named(const char *key)
 	return NULL;
 }
 
-static int map_ring(const char *device, void **ret, struct err *err)
+/* One ring after the other. */
+static int map_rings(const char *device, struct boot_ports *ret, struct err *err)
 {
 	CLEANUP_FD int fd = open(device, O_RDWR | O_CLOEXEC);
-	void *memory = fd < 0 ? MAP_FAILED : mmap(NULL, AGENT_RING_MEMORY, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	char *memory = fd < 0 ? MAP_FAILED : mmap(NULL, 2 * AGENT_RING_MEMORY, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (memory == MAP_FAILED) {
 		int r = err_set(err, ERR_UNSUPPORTED, -errno, "map %s", device);
 		err_why(err, "the kernel was built without CONFIG_MMAPPER");
 		return r;
 	}
-	*ret = memory;
+	ret->agent_ring = memory;
+	ret->files_ring = memory + AGENT_RING_MEMORY;
 	return 0;
 }
 
-int boot_connect(int *ret, void **ret_ring, struct err *err)
+static int open_line(const char *key, int *ret, struct err *err)
 {
-	CLEANUP_FREE char *device = device_named("hull.agent="), *ring = device_named("hull.ring=");
+	CLEANUP_FREE char *device = device_named(key);
 	struct termios t;
 	if (!device)
-		return err_set(err, ERR_INVALID, 0, "the command line names no hull.agent");
+		return err_set(err, ERR_INVALID, 0, "the command line has no %s", key);
 	CLEANUP_FD int fd = open(device, O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0 || tcgetattr(fd, &t) < 0)
 		return err_set(err, ERR_SYSTEM, -errno, "open %s", device);
@@ -153,10 +147,18 @@ int boot_connect(int *ret, void **ret_ring, struct err *err)
 	t.c_cflag |= CLOCAL;
 	if (tcsetattr(fd, TCSANOW, &t) < 0)
 		return err_set(err, ERR_SYSTEM, -errno, "set up %s", device);
-	int r = ring ? map_ring(ring, ret_ring, err) : 0;
+	*ret = TAKE_FD(fd);
+	return 0;
+}
+
+int boot_connect(struct boot_ports *ret, struct err *err)
+{
+	CLEANUP_FREE char *rings = device_named("hull.rings=");
+	*ret = (struct boot_ports){ .agent = -1, .files = -1 };
+	int r = open_line("hull.agent=", &ret->agent, err);
 	if (r == 0)
-		*ret = TAKE_FD(fd);
-	return r;
+		r = open_line("hull.files=", &ret->files, err);
+	return r < 0 || !rings ? r : map_rings(rings, ret, err);
 }
 
 void boot_power_off(void)

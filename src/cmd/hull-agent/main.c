@@ -52,18 +52,17 @@ static void host_gone(struct agent_link *link, int error)
 
 static int run(struct agent *a, struct err *err)
 {
-	int fd;
-	void *ring = NULL;
-	int r = boot_system(a, err);
+	int r = boot_system(err);
 	if (r == 0)
-		r = boot_connect(&fd, &ring, err);
+		r = boot_connect(&a->ports, err);
 	if (r < 0)
 		return r;
 	r = loop_init(&a->loop);
 	if (r == 0)
 		r = watch_children(a);
 	if (r == 0)
-		r = ring ? agent_link_open_ring(&a->link, &a->loop, fd, ring, false) : agent_link_open(&a->link, &a->loop, fd);
+		r = a->ports.agent_ring ? agent_link_open_ring(&a->link, &a->loop, a->ports.agent, a->ports.agent_ring, false) :
+					  agent_link_open(&a->link, &a->loop, a->ports.agent);
 	if (r < 0)
 		return err_set(err, ERR_SYSTEM, r, "set up the agent");
 	a->link.frame = frame;

@@ -118,6 +118,8 @@ static void answer_stats(struct agent *a, uint32_t session)
 
 /* ---- the end of a process ---- */
 
+static void tell_exit(struct session *s);
+
 static bool was_killed_for_memory(struct agent *a, const struct session *s)
 {
 	struct agent_stats stats;
@@ -127,6 +129,22 @@ static bool was_killed_for_memory(struct agent *a, const struct session *s)
 	return stats.oom_kills > 0;
 }
 
+/* Whoever is told of the end may read what was written, from outside. By another
+ * process: it may take long. */
+static void start_sync(struct agent *a, struct session *s)
+{
+	s->is_synced = true;
+	if (a->syncer)
+		return;
+	a->syncer = fork();
+	if (a->syncer == 0) {
+		sync();
+		_exit(0);
+	}
+	if (a->syncer < 0)
+		tell_exit(s);
+}
+
 static void tell_exit(struct session *s)
 {
 	struct agent *a = s->agent;
@@ -134,10 +152,12 @@ static void tell_exit(struct session *s)
 	/* All of them: what was written last comes out of the buffer only now. */
 	if (!s->has_ended || s->output[0].source.fd >= 0 || s->output[1].source.fd >= 0)
 		return;
-	if (is_workload) {
-		answer_stats(a, s->id);
-		sync();
+	if (is_workload && !s->is_synced) {
+		start_sync(a, s);
+		return;
 	}
+	if (is_workload)
+		answer_stats(a, s->id);
 	if (!s->is_abandoned)
 		agent_link_send(&a->link, AGENT_EXIT, s->id, is_workload && was_killed_for_memory(a, s) ? AGENT_EXIT_OOM : 0,
 				(uint32_t)s->code, NULL, 0);
@@ -151,6 +171,12 @@ static void output_done(void *ctx)
 
 void session_child_ended(struct agent *a, pid_t pid, int status)
 {
+	if (pid == a->syncer) {
+		struct session *workload = find(a, AGENT_SESSION_WORKLOAD);
+		if (workload)
+			tell_exit(workload);
+		return;
+	}
 	for (size_t i = 0; i < AGENT_SESSIONS_MAX; i++) {
 		struct session *s = &a->sessions[i];
 		if (!s->agent || s->pid != pid)
@@ -277,6 +303,14 @@ static int write_files(const struct buf *b, struct err *err)
 	return 0;
 }
 
+static bool uses_files(const struct runtime_spec *spec)
+{
+	bool is_so = spec->upper != NULL;
+	for (size_t i = 0; i < spec->mounts_n; i++)
+		is_so |= spec->mounts[i].source && str_starts_with(spec->mounts[i].source, AGENT_SHARES_DIR "/");
+	return is_so;
+}
+
 static int prepare(struct session *s, struct err *err)
 {
 	struct agent *a = s->agent;
@@ -290,9 +324,11 @@ static int prepare(struct session *s, struct err *err)
 		return r;
 	if (a->spec->init_path) {
 		free(a->spec->init_path);
-		a->spec->init_path = str_printf("/proc/self/fd/%d/" AGENT_INIT_PATH, a->initramfs);
+		a->spec->init_path = str_dup(AGENT_FILES_DIR "/" AGENT_INIT_NAME);
 	}
 	r = interfaces_set_up(a->spec->interfaces, a->spec->interfaces_n, err);
+	if (r == 0 && uses_files(a->spec))
+		r = files_mount(&a->ports, err);
 	return r < 0 ? r : storage_mount(a->spec, err);
 }
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <stdio.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include "agent.h"
@@ -25,10 +24,5 @@ int storage_mount(struct runtime_spec *spec, struct err *err)
 {
 	strv_free(&spec->layers);
 	spec->layers = (struct strv){ 0 };
-	int r = mount_layers(spec, err);
-	if (r < 0 || !spec->upper)
-		return r;
-	if (mount("rw", "/rw", "tmpfs", 0, "mode=700") < 0 || mkdir(AGENT_UPPER_PATH, 0755) < 0 || mkdir(AGENT_WORK_PATH, 0700) < 0)
-		return err_set(err, ERR_SYSTEM, -errno, "make the writable layer in the guest");
-	return 0;
+	return mount_layers(spec, err);
 }

@@ -114,6 +114,47 @@ static int workload_frame(struct supervisor *s, const struct agent_frame *f, con
 	return r;
 }
 
+/* The rings, or NULL where the descriptors are streams. */
+static int map_rings(void **ret)
+{
+	struct stat st;
+	*ret = NULL;
+	if (fstat(GUEST_FD_RING, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return 0;
+	if (st.st_size < 2 * (off_t)AGENT_RING_MEMORY)
+		return -EINVAL;
+	void *memory = mmap(NULL, 2 * AGENT_RING_MEMORY, PROT_READ | PROT_WRITE, MAP_SHARED, GUEST_FD_RING, 0);
+	close(GUEST_FD_RING);
+	if (memory == MAP_FAILED)
+		return -errno;
+	*ret = memory;
+	return 0;
+}
+
+static void files_gone(void *ctx, int error)
+{
+	struct supervisor *s = ctx;
+	/* The guest's end says more, and the workload's was told with all written. */
+	if (error == -EPIPE && s->relay.has_exit)
+		return;
+	lose(s, EXIT_LOST, error == -EBADMSG ? "the guest broke the rules of its agent and was ended" : "the guest has lost its files");
+}
+
+static int open_guest(struct supervisor *s)
+{
+	char *rings;
+	int r = map_rings((void **)&rings);
+	if (r < 0)
+		return r;
+	s->files.gone = files_gone;
+	s->files.ctx = s;
+	r = rings ? agent_link_open_ring(&s->agent, &s->loop, GUEST_FD_AGENT, rings, true) :
+		    agent_link_open(&s->agent, &s->loop, GUEST_FD_AGENT);
+	return r < 0 ? r : pump_open(&s->files, &s->loop, GUEST_FD_PORT, rings ? rings + AGENT_RING_MEMORY : NULL, GUEST_FD_FILES);
+}
+
 static void agent_frame(struct agent_link *link, const struct agent_frame *f, const char *payload)
 {
 	struct supervisor *s = link->ctx;
@@ -216,20 +257,6 @@ static int watch(struct supervisor *s, struct loop_source *source, int fd, void 
 	return r < 0 ? r : loop_watch(&s->loop, source, EPOLLIN);
 }
 
-static int open_agent(struct supervisor *s)
-{
-	struct stat st;
-	if (fstat(GUEST_FD_RING, &st) < 0)
-		return -errno;
-	if (!S_ISREG(st.st_mode))
-		return agent_link_open(&s->agent, &s->loop, GUEST_FD_AGENT);
-	if (st.st_size < AGENT_RING_MEMORY)
-		return -EINVAL;
-	void *memory = mmap(NULL, AGENT_RING_MEMORY, PROT_READ | PROT_WRITE, MAP_SHARED, GUEST_FD_RING, 0);
-	close(GUEST_FD_RING);
-	return memory == MAP_FAILED ? -errno : agent_link_open_ring(&s->agent, &s->loop, GUEST_FD_AGENT, memory, true);
-}
-
 void supervise(struct relay *relay)
 {
 	struct supervisor *s = &supervisor;
@@ -249,7 +276,7 @@ void supervise(struct relay *relay)
 	if (r == 0)
 		r = relay_open(&s->relay, &s->loop);
 	if (r == 0)
-		r = open_agent(s);
+		r = open_guest(s);
 	if (r == 0)
 		r = watch(s, &s->listener, GUEST_FD_LISTEN, client_accept);
 	if (r == 0)

@@ -4,6 +4,7 @@
 
 #include "agent_link.h"
 #include "guest_args.h"
+#include "pump.h"
 #include "relay.h"
 
 #define CLIENTS_MAX 96
@@ -28,6 +29,7 @@ struct supervisor {
 	struct agent_link agent;
 	struct relay relay;
 	struct loop_source listener, machine, console;
+	struct pump files; /* between the guest's FUSE and hull-files */
 	struct loop_timer boot, kill;
 	int report; /* -1: it has been told */
 	bool has_greeted;

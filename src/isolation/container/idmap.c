@@ -44,3 +44,18 @@ int idmap_to_host(const struct runtime_spec *spec, pid_t pid, enum idmap_kind ki
 		return map_id_of(pid, is_uid ? "uid_map" : "gid_map", id, ret);
 	return map_id(is_uid ? spec->uid_maps : spec->gid_maps, is_uid ? spec->uid_maps_n : spec->gid_maps_n, id, ret) ? 0 : -ENOENT;
 }
+
+int idmap_write(pid_t pid, const char *file, const struct spec_idmap *maps, size_t n, struct err *err)
+{
+	char path[48];
+	CLEANUP_BUF struct buf b = BUF_INIT(4096);
+	int r = 0;
+	for (size_t i = 0; i < n && r == 0; i++)
+		r = buf_printf(&b, "%u %u %u\n", maps[i].container_id, maps[i].host_id, maps[i].size);
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, file);
+	if (r == 0)
+		r = fd_write_value_at(AT_FDCWD, path, buf_str(&b));
+	if (r < 0)
+		return err_set(err, ERR_SYSTEM, r, "write %s", file);
+	return 0;
+}

@@ -63,6 +63,9 @@ enum idmap_kind { IDMAP_UID, IDMAP_GID };
  * namespace of somebody else's, by those of @pid in it (else 0). -ENOENT. */
 int idmap_to_host(const struct runtime_spec *spec, pid_t pid, enum idmap_kind kind, uint32_t id, uint32_t *ret) MUST_CHECK;
 
+/* "uid_map" or "gid_map" of the new process @pid. */
+int idmap_write(pid_t pid, const char *file, const struct spec_idmap *maps, size_t n, struct err *err) MUST_CHECK;
+
 /* ---- device_nodes.c ---- */
 
 /* Nodes every container has, before those of spec->devices. */

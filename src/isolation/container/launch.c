@@ -54,21 +54,6 @@ static int join_namespaces(const struct runtime_spec *spec, uint64_t *ret_flags,
 	return r;
 }
 
-static int write_map(pid_t pid, const char *file, const struct spec_idmap *maps, size_t n, struct err *err)
-{
-	char path[48];
-	CLEANUP_BUF struct buf b = BUF_INIT(4096);
-	int r = 0;
-	for (size_t i = 0; i < n && r == 0; i++)
-		r = buf_printf(&b, "%u %u %u\n", maps[i].container_id, maps[i].host_id, maps[i].size);
-	snprintf(path, sizeof(path), "/proc/%d/%s", pid, file);
-	if (r == 0)
-		r = fd_write_value_at(AT_FDCWD, path, buf_str(&b));
-	if (r < 0)
-		return err_set(err, ERR_SYSTEM, r, "write %s", file);
-	return 0;
-}
-
 static int open_namespace(pid_t pid, const char *name, int *ret, struct err *err)
 {
 	char path[48];
@@ -127,9 +112,9 @@ static int prepare_child(const struct runtime_spec *spec, pid_t pid, int channel
 		if (userns < 0)
 			r = err_set(err, ERR_SYSTEM, errno, "open the namespace %s", spec->ns[SPEC_NS_USER].path);
 	} else if (spec_has_userns(spec)) {
-		r = write_map(pid, "uid_map", spec->uid_maps, spec->uid_maps_n, err);
+		r = idmap_write(pid, "uid_map", spec->uid_maps, spec->uid_maps_n, err);
 		if (r == 0)
-			r = write_map(pid, "gid_map", spec->gid_maps, spec->gid_maps_n, err);
+			r = idmap_write(pid, "gid_map", spec->gid_maps, spec->gid_maps_n, err);
 		if (r == 0)
 			r = open_namespace(pid, "user", &userns, err);
 	}

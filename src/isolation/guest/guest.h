@@ -19,9 +19,10 @@ struct guest_machine {
 	int pidfd;
 	int agent;   /* the stream to the agent */
 	int console; /* a pipe: what the kernel prints */
-	int ring;    /* memory of agent_ring.h, agent being its bell; -1: none */
+	int files;   /* the stream of the guest's FUSE messages */
+	int ring;    /* memory of two rings, agent and files being their bells; -1: none */
 };
-#define GUEST_MACHINE_INIT ((struct guest_machine){ 0, -1, -1, -1, -1 })
+#define GUEST_MACHINE_INIT ((struct guest_machine){ 0, -1, -1, -1, -1, -1 })
 
 struct guest_level {
 	enum isolation_level level;
@@ -63,6 +64,14 @@ int guest_request_exec(const struct spec_process *process, int *ret, struct err 
  * frees by spec_resources_done(). */
 void guest_limits_outside(const struct spec_resources *res, struct spec_resources *ret);
 void guest_limits_inside(const struct spec_resources *res, struct spec_resources *ret);
+
+/* ---- shares.c: the host's files ---- */
+
+/* What the source of bind mount @i is called among the shares. */
+#define GUEST_SHARE_FORMAT "m%zu"
+/* In the supervisor-to-be: start hull-files as a child; *ret is the stream to it,
+ * on which its answer is to be waited for (files_recv_started()). */
+int guest_files_start(const struct runtime_spec *spec, const struct cgroup *cgroup, int *ret, struct err *err) MUST_CHECK;
 
 /* ---- supervisor.c: what start and exec share ---- */
 

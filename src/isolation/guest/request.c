@@ -16,7 +16,7 @@
 
 #define SPEC_MAX (4u << 20)
 /* A file that is given to the guest whole. */
-#define FILE_MAX_BYTES (1u << 20)
+#define FILE_MAX_BYTES (4u << 20)
 
 static int copy_resources(const struct spec_resources *res, struct spec_resources *ret)
 {
@@ -87,26 +87,22 @@ static int add_file(struct buf *files, const char *name, const char *path, struc
 	return r < 0 ? err_set(err, ERR_SYSTEM, r, "keep %s for the guest", path) : 0;
 }
 
-static int give_binds(struct runtime_spec *inside, struct buf *files, struct err *err)
+/* What is left to do for a bind inside: the share is the place itself. */
+static void point_to_shares(struct runtime_spec *inside)
 {
-	int r = 0;
-	for (size_t i = 0; i < inside->mounts_n && r == 0; i++) {
+	for (size_t i = 0; i < inside->mounts_n; i++) {
 		struct spec_mount *m = &inside->mounts[i];
-		struct stat st;
-		char name[24];
+		struct strv kept = { 0 };
 		if (!spec_mount_is_bind(m))
 			continue;
-		if (stat(m->source, &st) < 0 || !S_ISREG(st.st_mode)) {
-			r = err_set(err, ERR_UNSUPPORTED, 0, "%s cannot be mounted on %s at this isolation level", m->source, m->destination);
-			err_hint(err, "--isolation=container");
-			return r;
-		}
-		snprintf(name, sizeof(name), "%zu", i);
-		r = add_file(files, name, m->source, err);
+		for (size_t o = 0; o < m->options.n; o++)
+			if (!str_starts_with(m->options.v[o], "subpath="))
+				strv_add(&kept, m->options.v[o]);
+		strv_free(&m->options);
+		m->options = kept;
 		free(m->source);
-		m->source = str_printf(AGENT_FILES_DIR "/%s", name);
+		m->source = str_printf(AGENT_SHARES_DIR "/" GUEST_SHARE_FORMAT, i);
 	}
-	return r;
 }
 
 /* ---- the description ---- */
@@ -144,8 +140,7 @@ static void set_places(const struct guest_level *level, const struct runtime_spe
 		replace(&inside->upper, AGENT_UPPER_PATH);
 		replace(&inside->work, AGENT_WORK_PATH);
 	}
-	if (inside->init_path)
-		replace(&inside->init_path, AGENT_INIT_PATH);
+	point_to_shares(inside);
 	if (inside->seccomp_bpf_path)
 		replace(&inside->seccomp_bpf_path, AGENT_FILTER_PATH);
 	/* The host's affairs. */
@@ -201,7 +196,7 @@ int guest_request_start(const struct guest_level *level, const struct runtime_sp
 	if (r == 0)
 		r = filter_read(spec->seccomp_bpf_path, &filter, &filter_len, err);
 	if (r == 0)
-		r = give_binds(inside, &files, err);
+		r = spec->init_path ? add_file(&files, AGENT_INIT_NAME, spec->init_path, err) : 0;
 	if (r < 0)
 		return r;
 	set_namespaces(inside);

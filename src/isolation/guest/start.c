@@ -14,6 +14,7 @@
 #include "container_resources.h"
 #include "fault.h"
 #include "fd.h"
+#include "files_proto.h"
 #include "firewall.h"
 #include "guest.h"
 #include "guest_args.h"
@@ -98,7 +99,7 @@ struct supervisor_args {
 static int become_supervisor(const struct supervisor_args *a, struct err *err)
 {
 	struct guest_machine m = GUEST_MACHINE_INIT;
-	int listener = -1;
+	int listener = -1, files = -1;
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
 		return err_set(err, ERR_SYSTEM, -errno, "ask to die with the monitor");
 	setsid();
@@ -108,7 +109,12 @@ static int become_supervisor(const struct supervisor_args *a, struct err *err)
 		return err_set(err, ERR_SYSTEM, -errno, "open %s", a->spec->guest.run_dir);
 	int r = open_socket(a->spec, dir, &listener, err);
 	if (r == 0)
+		r = guest_files_start(a->spec, a->cgroup, &files, err);
+	if (r == 0)
 		r = a->level->boot(a->spec, a->cgroup, &m, err);
+	/* It got ready meanwhile. */
+	if (r == 0)
+		r = files_recv_started(files, err);
 	if (r < 0)
 		return r;
 	if (m.ring < 0)
@@ -117,6 +123,8 @@ static int become_supervisor(const struct supervisor_args *a, struct err *err)
 		[GUEST_FD_REPORT - 3] = a->report, [GUEST_FD_AGENT - 3] = m.agent,     [GUEST_FD_REQUEST - 3] = a->request,
 		[GUEST_FD_LISTEN - 3] = listener,  [GUEST_FD_CONSOLE - 3] = m.console, [GUEST_FD_MACHINE - 3] = m.pidfd,
 		[GUEST_FD_STATS - 3] = stats,      [GUEST_FD_RING - 3] = m.ring,
+		[GUEST_FD_PORT - 3] = m.files,
+		[GUEST_FD_FILES - 3] = files,
 	};
 	FAULT_HERE("guest.booted");
 	return guest_execute(a->spec, "supervise", a->stdio, a->spec->process.terminal, fds, ARRAY_LEN(fds), err);

@@ -25,7 +25,7 @@ struct boot {
 	const struct cgroup *cgroup;
 	struct uml_files files;
 	int links[UML_INTERFACES_MAX];
-	int null, console, agent; /* the kernel's ends */
+	int null, console, agent, port; /* the kernel's ends */
 	int channel;
 	struct strv argv;
 };
@@ -38,6 +38,7 @@ static void boot_done(struct boot *b)
 	cleanup_fd(&b->null);
 	cleanup_fd(&b->console);
 	cleanup_fd(&b->agent);
+	cleanup_fd(&b->port);
 	strv_free(&b->argv);
 }
 
@@ -59,11 +60,13 @@ static void make_arguments(struct boot *b)
 	add(b, str_printf("con0=fd:%d,fd:%d", UML_FD_NULL, UML_FD_CONSOLE));
 	strv_add(&b->argv, "ssl=none");
 	add(b, str_printf("ssl0=fd:%d", UML_FD_AGENT));
+	add(b, str_printf("ssl1=fd:%d", UML_FD_FILES));
 	for (size_t i = 0; i < spec->interfaces_n; i++)
 		add(b, str_printf("vec%zu:transport=fd,fd=%zu,mac=%s,gro=0", i, UML_FD_INTERFACES + i, spec->interfaces[i].mac));
 	strv_add(&b->argv, "iomem=mmapper,/" UML_RING);
 	strv_add(&b->argv, "hull.agent=/dev/ttyS0");
-	strv_add(&b->argv, "hull.ring=/dev/mmapper");
+	strv_add(&b->argv, "hull.files=/dev/ttyS1");
+	strv_add(&b->argv, "hull.rings=/dev/mmapper");
 	strv_add(&b->argv, "quiet");
 	strv_add(&b->argv, "panic=-1");
 	strv_add(&b->argv, "uml_dir=/tmp/");
@@ -89,6 +92,7 @@ static int child(struct boot *b, struct err *err)
 	jail.fds[UML_FD_NULL] = b->null;
 	jail.fds[UML_FD_CONSOLE] = jail.fds[UML_FD_CONSOLE_ERR] = b->console;
 	jail.fds[UML_FD_AGENT] = b->agent;
+	jail.fds[UML_FD_FILES] = b->port;
 	jail.fds_n = UML_FD_INTERFACES;
 	for (size_t i = 0; i < b->spec->interfaces_n; i++)
 		jail.fds[jail.fds_n++] = b->links[i];
@@ -161,8 +165,8 @@ static int check(const struct runtime_spec *spec, struct err *err)
 
 int uml_boot(const struct runtime_spec *spec, const struct cgroup *cgroup, struct guest_machine *ret, struct err *err)
 {
-	CLEANUP(boot_done) struct boot b = { .spec = spec, .cgroup = cgroup, .null = -1, .console = -1, .agent = -1 };
-	int stream[2], console[2], pair[2];
+	CLEANUP(boot_done) struct boot b = { .spec = spec, .cgroup = cgroup, .null = -1, .console = -1, .agent = -1, .port = -1 };
+	int stream[2], files[2], console[2], pair[2];
 	CLEANUP_FD int ring = -1;
 	for (size_t i = 0; i < UML_INTERFACES_MAX; i++)
 		b.links[i] = -1;
@@ -178,6 +182,10 @@ int uml_boot(const struct runtime_spec *spec, const struct cgroup *cgroup, struc
 		return err_set(err, ERR_SYSTEM, -errno, "make a socket pair");
 	CLEANUP_FD int agent = stream[0];
 	b.agent = stream[1];
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, files) < 0)
+		return err_set(err, ERR_SYSTEM, -errno, "make a socket pair");
+	CLEANUP_FD int port = files[0];
+	b.port = files[1];
 	if (pipe2(console, O_CLOEXEC) < 0)
 		return err_set(err, ERR_SYSTEM, -errno, "make a pipe");
 	CLEANUP_FD int printed = console[0];
@@ -204,6 +212,6 @@ int uml_boot(const struct runtime_spec *spec, const struct cgroup *cgroup, struc
 		r = err_set(err, ERR_SYSTEM, 0, "the sandbox's process died");
 	if (r < 0)
 		return r;
-	*ret = (struct guest_machine){ pid, TAKE_FD(pidfd), TAKE_FD(agent), TAKE_FD(printed), TAKE_FD(ring) };
+	*ret = (struct guest_machine){ pid, TAKE_FD(pidfd), TAKE_FD(agent), TAKE_FD(printed), TAKE_FD(port), TAKE_FD(ring) };
 	return 0;
 }

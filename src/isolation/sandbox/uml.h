@@ -14,6 +14,7 @@ enum uml_fd {
 	UML_FD_CONSOLE,
 	UML_FD_CONSOLE_ERR,
 	UML_FD_AGENT,
+	UML_FD_FILES,
 	UML_FD_INTERFACES /* the first */
 };
 

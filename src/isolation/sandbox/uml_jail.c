@@ -42,11 +42,11 @@ static int add_file(int root, const char *name, int mount)
 	return place < 0 ? -errno : mount_attach(mount, place, "");
 }
 
-/* The memory that the agent's ring is in; the guest finds it by its name. */
+/* The memory that the rings are in; the guest finds it by its name. */
 static int make_ring(int root, int channel)
 {
 	CLEANUP_FD int ring = openat(root, UML_RING, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (ring < 0 || ftruncate(ring, AGENT_RING_MEMORY) < 0)
+	if (ring < 0 || ftruncate(ring, 2 * AGENT_RING_MEMORY) < 0)
 		return -errno;
 	return channel_send(channel, CHANNEL_PTY, NULL, 0, &ring, 1);
 }
@@ -182,7 +182,10 @@ static void reset_signals(void)
 int uml_jail_enter(const struct uml_jail *j, struct err *err)
 {
 	CLEANUP_FD int root = -1;
-	char *env[] = { (char *)(uintptr_t) "TMPDIR=/tmp", (char *)(uintptr_t) "HOME=/tmp", (char *)(uintptr_t) "PATH=/", NULL };
+	/* Without rseq: its stub processes inherit the area that glibc registered,
+	 * unmap it, and die of it when the host preempts them. */
+	char *env[] = { (char *)(uintptr_t) "TMPDIR=/tmp", (char *)(uintptr_t) "HOME=/tmp", (char *)(uintptr_t) "PATH=/",
+			(char *)(uintptr_t) "GLIBC_TUNABLES=glibc.pthread.rseq=0", NULL };
 	umask(077);
 	if (syscall(SYS_setresgid, 0, 0, 0) < 0 || syscall(SYS_setresuid, 0, 0, 0) < 0 || syscall(SYS_setgroups, 0, NULL) < 0)
 		return err_set(err, ERR_SYSTEM, -errno, "become root of the sandbox's user namespace");
