@@ -102,6 +102,8 @@ static int check_config(const struct container_config *config, enum isolation_le
 		r = back_end->probe(err);
 	if (r == 0)
 		r = config_check_supported(config, err);
+	if (r == 0 && guest_boot_is_needed(*ret_level))
+		r = guest_boot_check(config, err);
 	if (r < 0)
 		return r;
 	struct spec_resources limits = { 0 };

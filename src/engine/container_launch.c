@@ -114,6 +114,8 @@ static int joined_pid(struct engine *engine, const char *what, const char *mode,
 		return r;
 	if (other->status != CONTAINER_RUNNING && other->status != CONTAINER_PAUSED)
 		return err_set(err, ERR_CONFLICT, 0, "cannot join %s of a non running container: %s", what, other->id);
+	if (guest_boot_is_needed(other->level))
+		return err_set(err, ERR_CONFLICT, 0, "cannot join %s of %s: it has a kernel of its own", what, other->name);
 	r = container_load_config(other, err);
 	if (r < 0)
 		return r;
@@ -136,7 +138,7 @@ static int build_spec(struct launch *l, struct err *err)
 		.id = l->c->id, .name = l->c->name, .config = c, .image = l->image->config, .layers = &l->layers,
 		.workload = l->workload, .userns_slot = l->c->userns_slot, .libexec = l->engine->libexec,
 		.mounts = l->mounts, .mounts_n = l->mounts_n,
-		.hosts_files = l->workload, .hostname = c->hostname,
+		.has_own_kernel = guest_boot_is_needed(l->c->level), .hosts_files = l->workload, .hostname = c->hostname,
 	};
 	CLEANUP_CONTAINER struct container *net_owner = NULL;
 	CLEANUP_FREE char *net_owner_workload = NULL;

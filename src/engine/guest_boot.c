@@ -16,6 +16,37 @@ bool guest_boot_is_needed(enum isolation_level level)
 	return level == ISOLATION_SANDBOX || level == ISOLATION_MICROVM;
 }
 
+static bool is_of_container(const char *mode)
+{
+	return str_starts_with(mode ? mode : "", "container:");
+}
+
+int guest_boot_check(const struct container_config *c, struct err *err)
+{
+	static const char other[] = "--isolation=container";
+	const struct {
+		bool is_asked;
+		const char *flag, *why, *hint;
+	} impossible[] = {
+		{ str_eq(c->network_mode, "host"), "--network host", "its network stack is its kernel's", "-p PORT:PORT publishes a port" },
+		{ is_of_container(c->network_mode), "--network container:", "its network stack is its kernel's",
+		  "two workloads of one network reach each other by name: hull network create" },
+		{ str_eq(c->pid_mode, "host") || is_of_container(c->pid_mode), "--pid", "its processes are its kernel's", other },
+		{ str_eq(c->ipc_mode, "host") || is_of_container(c->ipc_mode), "--ipc", "shared memory and semaphores are its kernel's", other },
+		{ str_eq(c->uts_mode, "host"), "--uts host", "its name is its kernel's", "--hostname NAME" },
+		{ c->devices_n > 0, "--device", "its kernel has no driver for the host's devices", other },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(impossible); i++) {
+		if (!impossible[i].is_asked)
+			continue;
+		int r = err_set(err, ERR_UNSUPPORTED, 0, "%s does not go with a kernel of its own", impossible[i].flag);
+		err_why(err, "%s", impossible[i].why);
+		err_hint(err, "%s", impossible[i].hint);
+		return r;
+	}
+	return 0;
+}
+
 static int add_layers(struct engine *engine, const struct strv *diffids, struct strv *ret, struct err *err)
 {
 	for (size_t i = 0; i < diffids->n; i++) {

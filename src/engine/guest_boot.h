@@ -3,9 +3,13 @@
  * workload has. */
 #pragma once
 
+#include "container_config.h"
 #include "engine.h"
 #include "state.h"
 
+/* What a workload with a kernel of its own cannot have: ERR_UNSUPPORTED with the
+ * way out. */
+int guest_boot_check(const struct container_config *config, struct err *err) MUST_CHECK;
 bool guest_boot_is_needed(enum isolation_level level);
 /* Fill spec->guest for a workload at @level: kernel, initramfs, layer files,
  * memory. The initramfs is made on first use and kept in root/kernels. */

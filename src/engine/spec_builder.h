@@ -26,6 +26,8 @@ struct spec_inputs {
 	pid_t net_pid, ipc_pid, pid_pid;
 	/* That of the network, or of one of the other two, is the host's. */
 	bool net_has_host_userns, other_has_host_userns;
+	/* With a kernel of its own: what is the host's alone is left out. */
+	bool has_own_kernel;
 	const char *hosts_files;       /* where hostname, hosts, resolv.conf lie; NULL: none */
 	const char *hostname;
 };

@@ -223,7 +223,8 @@ int spec_build_devices(const struct spec_inputs *in, struct runtime_spec *spec, 
 	int r = 0;
 	if (c->privileged) {
 		add_rule(&spec->resources, true, 'a', -1, -1, "rwm");
-		r = add_host_devices(spec, "/dev", err);
+		/* All that there is, where it runs. */
+		r = in->has_own_kernel ? 0 : add_host_devices(spec, "/dev", err);
 	} else {
 		add_default_rules(&spec->resources);
 	}

@@ -8,8 +8,12 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "fd.h"
 #include "str.h"
+
+#define PATIENT_BYTES 2048
+#define PATIENCE_NS 1000000
 
 /* ---- the end that is read ---- */
 
@@ -35,6 +39,20 @@ static void source_update(struct agent_source *s)
 		loop_timer_stop(s->link->loop, &s->always);
 }
 
+/* The first little piece goes at once, the next ones together: each costs both
+ * sides a switch. */
+static bool wait_for_more(struct agent_source *s, size_t n)
+{
+	int64_t now = clock_mono_ns(), since = now - s->last_ns;
+	s->last_ns = now;
+	if (!s->is_patient || s->is_plain || s->is_draining || n >= PATIENT_BYTES || since > 10 * PATIENCE_NS ||
+	    loop_watch(s->link->loop, &s->source, 0) < 0)
+		return false;
+	s->is_waiting = true;
+	loop_timer_set(s->link->loop, &s->always, PATIENCE_NS);
+	return true;
+}
+
 static void source_ready(void *ctx, uint32_t events)
 {
 	struct agent_source *s = ctx;
@@ -46,7 +64,8 @@ static void source_ready(void *ctx, uint32_t events)
 	if (n > 0) {
 		s->window -= (uint32_t)n;
 		agent_link_send(s->link, AGENT_DATA, s->session, s->stream, 0, data, (size_t)n);
-		source_update(s);
+		if (!wait_for_more(s, (size_t)n))
+			source_update(s);
 	} else if (n == 0 || (errno != EAGAIN && errno != EINTR) || (errno == EAGAIN && s->is_draining)) {
 		/* Also EIO, a terminal whose other side has gone. */
 		source_finish(s);
@@ -55,6 +74,12 @@ static void source_ready(void *ctx, uint32_t events)
 
 static void source_always(void *ctx)
 {
+	struct agent_source *s = ctx;
+	if (s->is_waiting) {
+		s->is_waiting = false;
+		source_update(s);
+		return;
+	}
 	source_ready(ctx, EPOLLIN);
 }
 
@@ -66,7 +91,7 @@ int agent_source_open(struct agent_source *s, struct agent_link *link, uint32_t 
 	s->source = (struct loop_source){ .fd = fd, .ready = source_ready, .ctx = s };
 	s->always = (struct loop_timer){ .fire = source_always, .ctx = s };
 	s->window = AGENT_WINDOW;
-	s->is_plain = s->is_draining = false;
+	s->is_plain = s->is_draining = s->is_patient = s->is_waiting = false;
 	source_update(s);
 	return 0;
 }
@@ -87,7 +112,7 @@ void agent_source_credit(struct agent_source *s, uint32_t bytes)
 	s->window = bytes < AGENT_WINDOW - s->window ? s->window + bytes : AGENT_WINDOW;
 	if (s->is_draining)
 		agent_source_drain(s);
-	else
+	else if (!s->is_waiting)
 		source_update(s);
 }
 

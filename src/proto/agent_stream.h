@@ -17,6 +17,9 @@ struct agent_source {
 	struct loop_timer always;  /* stands in for epoll with plain files */
 	uint32_t window;           /* bytes that may be sent */
 	bool is_plain, is_draining;
+	/* When little comes often, wait a moment for more: set after opening. */
+	bool is_patient, is_waiting;
+	int64_t last_ns;
 	/* Everything that will ever come has been sent. */
 	void (*done)(void *ctx);
 	void *ctx;

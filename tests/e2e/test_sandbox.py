@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is particular to the level sandbox: a kernel of its own in user space.
-What every level does alike is tested by the tests of that (see levels below)."""
+What every level does alike is tested by the tests of that, with HULL_TEST_LEVEL."""
 import shutil
 import subprocess
 
 from lib.hull import HullTest, main, need
 
 
-class SandboxTest(HullTest):
+class Sandbox(HullTest):
     level = "sandbox"
 
     @classmethod
@@ -36,6 +36,14 @@ class SandboxTest(HullTest):
         self.assertEqual(done.stdout, data)
         done = self.hull("run", "--rm", "demo", "sh", "-c", "echo out; echo err >&2")
         self.assertEqual((done.out, done.err), ("out\n", "err\n"))
+
+    def test_what_it_cannot_do_is_refused(self):
+        self.hull("run", "-d", "--name", "other", "demo", "sleep", "600")
+        for flags in (("--network", "host"), ("--network", "container:other"), ("--pid", "host"), ("--pid", "container:other"),
+                      ("--ipc", "host"), ("--uts", "host"), ("--device", "/dev/null:/dev/x")):
+            err = self.hull("run", "--rm", *flags, "demo", "true", code=125).err
+            self.assertIn("a kernel of its own", err)
+            self.assertIn("try:", err)
 
     def test_memory(self):
         self.hull("run", "--name", "hog", "-m", "32m", "demo", "sh", "-c", "x=a; while :; do x=$x$x; done", code=137)

@@ -122,6 +122,7 @@ class Tty(HullTest):
         t.expect("# ")
         t.type("echo $?\n")
         t.expect("130\r\n")
+        t.expect("# ")
         t.type("\x04")
         self.assertEqual(t.wait(), 0)
 

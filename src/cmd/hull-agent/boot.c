@@ -34,7 +34,8 @@ static const struct {
 	{ "/run", "tmpfs", "mode=755", false },
 	{ "/sys/fs/cgroup", "cgroup2", NULL, true },
 };
-static const char *const dirs[] = { "/proc", "/sys", "/dev", "/run", AGENT_LAYERS_DIR };
+static const char *const dirs[] = { "/proc", "/sys", "/dev", "/run", AGENT_LAYERS_DIR,
+				    "/usr" /* for the container level's scratch */ };
 
 static int make_mount(const char *where, const char *type, const char *options)
 {

@@ -207,7 +207,10 @@ static int adopt_pty(struct session *s, int pty)
 		return -errno;
 	(void)!fd_set_nonblock(pty, true);
 	int r = agent_sink_open(&s->input, link, s->id, AGENT_STDIN, in, false);
-	return r < 0 ? r : agent_source_open(&s->output[0], link, s->id, AGENT_STDOUT, out);
+	if (r == 0)
+		r = agent_source_open(&s->output[0], link, s->id, AGENT_STDOUT, out);
+	s->output[0].is_patient = true;
+	return r;
 }
 
 static void launched(void *ctx, uint32_t events)
@@ -255,6 +258,7 @@ static int make_stdio(struct session *s, int theirs[3], struct err *err)
 			r = fd_set_nonblock(p[0], true);
 			if (r == 0)
 				r = agent_source_open(o, link, s->id, (uint16_t)i, p[0]);
+			o->is_patient = true;
 		}
 	}
 	return r < 0 ? err_set(err, ERR_SYSTEM, r, "set up a pipe") : 0;

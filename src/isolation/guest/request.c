@@ -152,7 +152,6 @@ static void set_places(const struct guest_level *level, const struct runtime_spe
 	inside->ports_n = 0;
 	strv_free(&inside->annotations);
 	inside->annotations = (struct strv){ 0 };
-	inside->process.has_oom_score_adj = false;
 }
 
 static int add_document(struct buf *out, enum agent_document which, const void *data, size_t len)

@@ -159,7 +159,7 @@ class HullTest(unittest.TestCase):
     """A test with one hull for the whole class, and a leak check after each test."""
     images = True
     # The isolation level of everything that the tests run; None: as hull chooses.
-    level = None
+    level = os.environ.get("HULL_TEST_LEVEL")
 
     @classmethod
     def setUpClass(cls):
@@ -232,12 +232,27 @@ class _TapResult(unittest.TestResult):
             self._line(True, test, f" # SKIP {reason}")
 
 
+def _without_differing(tests):
+    """At HULL_TEST_LEVEL: those that the file's DIFFERS does not list, with its
+    reason, as meant for another level."""
+    level = os.environ.get("HULL_TEST_LEVEL")
+    differs = getattr(sys.modules["__main__"], "DIFFERS", {}).get(level, {})
+    names = {test.id().rsplit(".", 1)[-1] for test in tests}
+    unknown = set(differs) - names
+    if unknown:
+        sys.exit(f"DIFFERS names no test: {unknown}")
+    for name, reason in differs.items():
+        print(f"# at level {level} not {name}: {reason}")
+    return [test for test in tests if test.id().rsplit(".", 1)[-1] not in differs]
+
+
 def main():
     """Run the tests of the calling file; names on the command line select."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     suite = unittest.defaultTestLoader.loadTestsFromModule(sys.modules["__main__"])
     wanted = sys.argv[1:]
-    tests = [test for group in suite for test in group if not wanted or any(name in test.id() for name in wanted)]
+    tests = _without_differing([test for group in suite for test in group])
+    tests = [test for test in tests if not wanted or any(name in test.id() for name in wanted)]
     print(f"TAP version 13\n1..{len(tests)}" if tests else "1..0", flush=True)
     if os.geteuid() == 0 and not _own_namespaces():
         print("# no namespaces of our own")
