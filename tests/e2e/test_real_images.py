@@ -40,6 +40,27 @@ http.createServer((request, response) => {
 process.on('SIGTERM', () => { console.log('bye'); process.exit(3); });
 """
 
+# nginx, which asks for the name itself, before node, which asks postgresql.
+TIERS_NGINX = """
+server {
+  listen 80;
+  resolver 127.0.0.11 valid=1s ipv6=off;
+  set $api http://api:3000;
+  location / { proxy_pass $api; }
+}
+"""
+TIERS_NODE = """
+const { execFile } = require('child_process');
+require('http').createServer((request, response) => {
+  execFile('psql', ['-h', 'database', '-U', 'app', '-d', 'postgres', '-v', 'who=' + require('os').hostname(), '-qtA', '-f', '-'],
+           { env: { ...process.env, PGPASSWORD: 'secret' } }, (error, out, said) => {
+    response.statusCode = error ? 502 : 200;
+    response.end(error ? said : out);
+  }).stdin.end("insert into visits (who) values (:'who'); select count(*) || ' ' || :'who' from visits;");
+}).listen(3000, () => console.log('listening'));
+process.on('SIGTERM', () => process.exit(0));
+"""
+
 PYTHON_POOL = """
 import hashlib, multiprocessing, sqlite3, ssl, subprocess, threading
 with multiprocessing.Pool(3) as pool:
@@ -316,6 +337,43 @@ class RealImages(HullTest):
         self.hull("run", "--rm", "--init", "node", "-e", "process.abort()", code=134)
 
     # ---- python
+
+    # ---- all together
+
+    def test_three_tiers_over_names(self):
+        """nginx -> node -> postgresql, the database on an internal network."""
+        place = pathlib.Path(tempfile.mkdtemp(dir=self.hull.dir))
+        (place / "default").write_text(TIERS_NGINX)
+        (place / "api.js").write_text(TIERS_NODE)
+        place.chmod(0o755)
+        self.hull("network", "create", "front")
+        self.hull("network", "create", "--internal", "back")
+        self.addCleanup(self.hull, "network", "rm", "front", "back")
+        self.addCleanup(self.hull.remove_all)
+        self.hull("run", "-d", "--name", "db", "--network", "back", "--network-alias", "database", "--shm-size", "128m", "postgres")
+        self.eventually(lambda: self.sql_is_up("db"), 30)
+        self.sql("db", "create role app login password 'secret'")
+        self.sql("db", "create table visits (who text)")
+        self.sql("db", "grant all on visits to app")
+
+        def api(name):
+            self.hull("run", "-d", "--name", name, "--hostname", name, "--network", "front", "--network", "back", "--network-alias", "api",
+                      "-v", f"{place}/api.js:/srv/api.js:ro", "node", "api.js")
+            self.eventually(lambda: "listening" in self.hull.out("logs", name), 20)
+        api("api1")
+        self.hull("run", "-d", "--name", "web", "--network", "front", "-p", "8330:80", "-v", f"{place}/default:/etc/nginx/sites-enabled/default:ro",
+                  "nginx")
+        self.eventually(lambda: self.get(8330) == "1 api1\n", 20)
+        self.assertEqual(self.get(8330), "2 api1\n")
+        # The web server knows nothing of the database, nor the database of the world.
+        self.hull("exec", "web", "getent", "hosts", "database", code=2)
+        self.hull("exec", "db", "getent", "hosts", "web", code=2)
+        self.hull("exec", "db", "getent", "hosts", "example.org", code=2)
+        self.assertIn("api", self.hull.out("exec", "web", "getent", "hosts", "api"))
+        # Another takes the name over: nobody is told, nobody is restarted.
+        self.hull("rm", "-f", "api1")
+        api("api2")
+        self.eventually(lambda: (self.get(8330) or "").endswith(" api2\n"), 20)
 
     def test_python(self):
         out = self.hull.out("run", "--rm", "python", "-c", PYTHON_POOL)
