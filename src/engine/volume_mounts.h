@@ -50,6 +50,12 @@ int volumes_prepare(struct engine *engine, struct container *c, const struct str
 int volumes_adopt(const struct volume_plan *plan, const struct spec_user *user, struct err *err) MUST_CHECK;
 /* Append to a launch description's mounts. */
 void volumes_to_spec(const struct volume_plan *plan, struct spec_mount **ret, size_t *ret_n);
+/* Outside of a container: make the volume's folders, mount what its driver mounts
+ * there; and let go of that again unless a container runs with it. */
+int volume_attach(struct engine *engine, const char *name, struct err *err) MUST_CHECK;
+void volume_leave(struct engine *engine, const char *name);
+/* 1 when a running container has it. */
+int volume_is_running(struct engine *engine, const char *name, struct err *err) MUST_CHECK;
 /* A run of @id has ended: unmount what the driver mounted for it alone, record
  * the events "unmount". */
 int volumes_unused(struct engine *engine, const char *id, struct err *err) MUST_CHECK;

@@ -192,6 +192,30 @@ static int mount_volume(struct engine *engine, const char *name, struct err *err
 	return 0;
 }
 
+int volume_attach(struct engine *engine, const char *name, struct err *err)
+{
+	int r = volume_make_folders(engine, name, err);
+	return r < 0 ? r : mount_volume(engine, name, err);
+}
+
+int volume_is_running(struct engine *engine, const char *name, struct err *err)
+{
+	int64_t one;
+	return db_query_i64(engine->db, &one, err,
+			    "SELECT 1 FROM container_volumes u JOIN containers c ON c.id = u.container WHERE u.volume = ? AND c.status = 2"
+			    " LIMIT 1", "s", name);
+}
+
+void volume_leave(struct engine *engine, const char *name)
+{
+	struct err ignored = ERR_INIT;
+	CLEANUP_VOLUME struct volume *v = NULL;
+	if (volume_find(engine, name, &v, &ignored) < 0 || !option_of(v, "device") || volume_is_running(engine, name, &ignored) != 0)
+		return;
+	while (umount2(v->mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
+		;
+}
+
 int volumes_unused(struct engine *engine, const char *id, struct err *err)
 {
 	CLEANUP_DB_STMT struct db_stmt *row = NULL;

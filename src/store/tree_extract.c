@@ -32,12 +32,19 @@ struct extract {
 	uint8_t *io;
 	struct late *late;
 	size_t late_n;
+	bool has_prefix; /* still to be given */
 };
 
 static int next_piece(void *ctx, const uint8_t **ret, size_t *ret_len, struct err *err)
 {
 	struct extract *x = ctx;
 	ssize_t n;
+	if (x->has_prefix) {
+		x->has_prefix = false;
+		*ret = x->what->prefix;
+		*ret_len = x->what->prefix_len;
+		return 0;
+	}
 	do
 		n = read(x->tar_fd, x->io, IO_BYTES);
 	while (n < 0 && errno == EINTR);
@@ -182,6 +189,14 @@ static int set_attributes(const struct extract *x, const struct tar_entry *e, in
 	return 0;
 }
 
+static void finish_later(struct extract *x, const struct tar_entry *e, const char *path)
+{
+	x->late = reallocarray(x->late, x->late_n + 1, sizeof(*x->late));
+	if (!x->late)
+		abort();
+	x->late[x->late_n++] = (struct late){ str_dup(path), e->mode, { e->mtime_sec, e->mtime_nsec } };
+}
+
 static int make_dir(struct extract *x, const struct tar_entry *e, int dir, const char *leaf, const char *path, struct err *err)
 {
 	if (mkdirat(dir, leaf, 0700) < 0)
@@ -190,10 +205,18 @@ static int make_dir(struct extract *x, const struct tar_entry *e, int dir, const
 	if (fd < 0 || fchown(fd, owner(x, e), group(x, e)) < 0)
 		return err_set(err, ERR_SYSTEM, -errno, "set the owner of %s", e->path);
 	set_xattrs(fd, e);
-	x->late = reallocarray(x->late, x->late_n + 1, sizeof(*x->late));
-	if (!x->late)
-		abort();
-	x->late[x->late_n++] = (struct late){ str_dup(path), e->mode, { e->mtime_sec, e->mtime_nsec } };
+	finish_later(x, e, path);
+	return 0;
+}
+
+static int set_top(struct extract *x, const struct tar_entry *e, struct err *err)
+{
+	if (!x->what->sets_top || e->kind != TAR_DIRECTORY)
+		return 0;
+	if (fchown(x->what->dir, owner(x, e), group(x, e)) < 0)
+		return err_set(err, ERR_SYSTEM, -errno, "set the owner of %s", e->path);
+	set_xattrs(x->what->dir, e);
+	finish_later(x, e, ".");
 	return 0;
 }
 
@@ -256,16 +279,15 @@ static void finish_directories(struct extract *x)
 
 int tree_extract(const struct tree_extract *what, int tar_fd, struct err *err)
 {
-	struct extract x = { .what = what, .tar_fd = tar_fd, .io = mem_calloc(1, IO_BYTES) };
+	struct extract x = { .what = what, .tar_fd = tar_fd, .io = mem_calloc(1, IO_BYTES), .has_prefix = what->prefix_len > 0 };
 	CLEANUP_TAR_READER struct tar_reader *reader = tar_reader_new((struct tar_source){ next_piece, &x });
 	const struct tar_entry *e;
 	int r = reader ? 0 : err_set(err, ERR_SYSTEM, -ENOMEM, "read the archive");
 	while (r >= 0 && (r = tar_reader_next(reader, &e, err)) > 0) {
 		CLEANUP_FREE char *path = NULL;
 		r = map_name(&x, e->path, &path, err);
-		/* The directory itself is the user's, as it is. */
-		if (r == 0 && path)
-			r = make_entry(&x, reader, e, path, err);
+		if (r == 0)
+			r = path ? make_entry(&x, reader, e, path, err) : set_top(&x, e, err);
 	}
 	finish_directories(&x);
 	free(x.io);

@@ -24,6 +24,11 @@ struct tree_extract {
 	bool keeps_owners;
 	uid_t uid;
 	gid_t gid;
+	/* The entry "." gives @dir itself its owner, mode, time and attributes. */
+	bool sets_top;
+	/* Read from the archive already. */
+	const void *prefix;
+	size_t prefix_len;
 };
 
 /* Read the archive from @tar_fd to its end. Names that lead out (.., links as

@@ -59,6 +59,7 @@ SCENARIOS = [
              [("network", "create", "net"), ("run", "-d", "--name", "cc", "--network", "net", "-p", PORT, *LONG)]),
     Scenario("run in two networks", ("run", "--rm", "--name", "cc", "--network", "net", "--network", "other", "-p", PORT, "demo", "true"),
              [("network", "create", "net"), ("network", "create", "other")], undone=True),
+    Scenario("volume import", ("volume", "import", "vol"), stdin=True),
     Scenario("import", ("import", "-", "other"), stdin=True),
     Scenario("rmi", ("rmi", "-f", "other"), [("import", "-", "other")]),
     Scenario("rm of the last user of an image", ("rm", "cc"),

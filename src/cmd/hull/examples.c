@@ -43,6 +43,8 @@ static const struct {
 	{ "import", "tar -C /etc -cf files.tar hostname\nhull import files.tar files:1\n" },
 	{ "image prune", "hull image prune -f\n" },
 	{ "volume create", "hull volume create data\nhull run --rm -v data:/data busybox touch /data/file\n" },
+	{ "volume export", "hull volume create data\nhull volume export -o data.tar data\n" },
+	{ "volume import", "hull volume create data\nhull volume export data | hull volume import copy\n" },
 	{ "volume inspect", "hull volume create data\nhull volume inspect data\n" },
 	{ "volume ls", "hull volume ls\nhull volume ls -q --filter dangling=true\n" },
 	{ "volume prune", "hull volume prune -f\n" },

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "output_file.h"
 #include "container_changes.h"
 #include "image_store.h"
 #include "reference.h"
@@ -100,34 +101,25 @@ static const struct option export_options[] = {
 	OPTIONS_END
 };
 
-/* Under a name of its own until it is whole. */
-static int export_to_file(struct engine *engine, const char *name, const char *path, struct err *err)
+struct exporting {
+	struct engine *engine;
+	const char *name;
+};
+
+static int write_export(void *ctx, int fd, struct err *err)
 {
-	CLEANUP_FREE char *part = str_printf("%s.part-%d", path, getpid());
-	CLEANUP_FD int fd = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return err_set(err, ERR_SYSTEM, -errno, "create %s", part);
-	int r = containers_export(engine, name, fd, err);
-	if (r == 0 && rename(part, path) < 0)
-		r = err_set(err, ERR_SYSTEM, -errno, "rename %s to %s", part, path);
-	if (r < 0)
-		(void)unlink(part);
-	return r;
+	struct exporting *x = ctx;
+	int r = engine_open(&x->engine, err);
+	return r < 0 ? r : containers_export(x->engine, x->name, fd, err);
 }
 
 static int run_export(struct cli *cli, const void *opts, int argc, char **argv)
 {
 	const struct export_opts *o = opts;
 	struct err err = ERR_INIT;
-	CLEANUP_ENGINE struct engine *engine = NULL;
-	int r = 0;
-	if (!o->output && isatty(STDOUT_FILENO))
-		r = err_set(&err, ERR_INVALID, 0, "cowardly refusing to save to a terminal. Use the -o flag or redirect");
-	if (r == 0)
-		r = engine_open(&engine, &err);
-	if (r == 0)
-		r = o->output ? export_to_file(engine, argv[0], o->output, &err) :
-				containers_export(engine, argv[0], STDOUT_FILENO, &err);
+	struct exporting x = { .name = argv[0] };
+	int r = output_file(o->output, write_export, &x, &err);
+	engine_close(x.engine);
 	return r < 0 ? cli_fail(cli, &err) : 0;
 }
 

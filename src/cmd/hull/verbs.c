@@ -52,6 +52,8 @@
 	X(volume_inspect) \
 	X(volume_ls) \
 	X(volume_prune) \
+	X(volume_export) \
+	X(volume_import) \
 	X(volume_rm) \
 	X(network_connect) \
 	X(network_create) \
