@@ -39,13 +39,21 @@ struct slot {
 	uint64_t at;
 	uint32_t left;
 	uint32_t total;
-	/* The ranges of a discard or write zeroes that are left. */
-	struct virtio_blk_discard_write_zeroes ranges[SEGMENTS_MAX];
+	/* The next range of a discard or write zeroes, and how many there are. */
 	unsigned range, ranges_n;
 	uint8_t *status;
+	struct lists *lists;
+};
+
+/* What is large of a slot, apart from it: memory that is first used when as many
+ * requests are in flight. */
+struct lists {
 	struct iovec iov[IOV_N];
-	/* What one blk_io request gets: data up to the end of an extent. */
-	struct iovec part[IOV_N];
+	union {
+		/* What one blk_io request gets: data up to the end of an extent. */
+		struct iovec part[IOV_N];
+		struct virtio_blk_discard_write_zeroes ranges[SEGMENTS_MAX];
+	};
 };
 
 struct virtio_blk {
@@ -60,6 +68,7 @@ struct virtio_blk {
 	bool is_stalled;
 	struct slot *free;
 	struct slot slots[SLOTS];
+	struct lists lists[SLOTS];
 };
 
 static void answer(struct slot *slot, uint8_t status)
@@ -119,9 +128,9 @@ static void advance(struct slot *slot)
 		uint64_t room = extent->bytes - offset;
 		uint32_t here = slot->left < room ? slot->left : (uint32_t)room;
 		if (extent->fd >= 0) {
-			memcpy(slot->part, slot->data, slot->data_n * sizeof(slot->part[0]));
-			slot->io.iov = slot->part;
-			slot->io.n = iov_slice(slot->part, slot->data_n, 0, here);
+			slot->io.iov = slot->lists->part;
+			memcpy(slot->io.iov, slot->data, slot->data_n * sizeof(slot->data[0]));
+			slot->io.n = iov_slice(slot->io.iov, slot->data_n, 0, here);
 			submit(slot, slot->type == VIRTIO_BLK_T_IN ? BLK_IO_READ : BLK_IO_WRITE, extent);
 			return;
 		}
@@ -141,7 +150,7 @@ static void next_range(struct slot *slot)
 		answer(slot, VIRTIO_BLK_S_OK);
 		return;
 	}
-	const struct virtio_blk_discard_write_zeroes *range = &slot->ranges[slot->range++];
+	const struct virtio_blk_discard_write_zeroes *range = &slot->lists->ranges[slot->range++];
 	bool keeps_blocks = slot->type == VIRTIO_BLK_T_WRITE_ZEROES &&
 			    !(range->flags & VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP);
 	slot->at = range->sector * BLK_SECTOR;
@@ -203,17 +212,18 @@ static void begin_ranges(struct slot *slot, const struct virtq_chain *chain)
 {
 	struct virtio_blk *blk = slot->blk;
 	uint32_t bytes = chain->read_bytes - (uint32_t)sizeof(struct virtio_blk_outhdr);
+	struct virtio_blk_discard_write_zeroes *ranges = slot->lists->ranges;
 	uint32_t allowed = slot->type == VIRTIO_BLK_T_WRITE_ZEROES ? VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP : 0;
 	slot->range = 0;
-	slot->ranges_n = bytes / sizeof(slot->ranges[0]);
-	if (blk->disk.is_readonly || bytes % sizeof(slot->ranges[0]) != 0 || slot->ranges_n == 0 ||
+	slot->ranges_n = bytes / sizeof(ranges[0]);
+	if (blk->disk.is_readonly || bytes % sizeof(ranges[0]) != 0 || slot->ranges_n == 0 ||
 	    slot->ranges_n > SEGMENTS_MAX) {
 		answer(slot, VIRTIO_BLK_S_IOERR);
 		return;
 	}
-	chain_read(chain, sizeof(struct virtio_blk_outhdr), slot->ranges, bytes);
+	chain_read(chain, sizeof(struct virtio_blk_outhdr), ranges, bytes);
 	for (unsigned i = 0; i < slot->ranges_n; i++) {
-		const struct virtio_blk_discard_write_zeroes *r = &slot->ranges[i];
+		const struct virtio_blk_discard_write_zeroes *r = &ranges[i];
 		if (r->flags & ~allowed) {
 			answer(slot, VIRTIO_BLK_S_UNSUPP); /* 5.2.6.2 */
 			return;
@@ -299,7 +309,7 @@ static bool take_one(struct virtio_blk *blk)
 		blk->is_stalled = true;
 		return false;
 	}
-	struct virtq_chain chain = { .iov = slot->iov, .iov_max = IOV_N };
+	struct virtq_chain chain = { .iov = slot->lists->iov, .iov_max = IOV_N };
 	if (virtio_queue_pop(&blk->dev, 0, &chain) != 1)
 		return false;
 	blk->free = slot->next_free;
@@ -395,6 +405,7 @@ int virtio_blk_new(struct virtio_blk_setup *setup, const struct guest_memory *me
 	blk->timer = (struct loop_timer){ .fire = timer_fired, .ctx = blk };
 	for (unsigned i = SLOTS; i-- > 0;) {
 		blk->slots[i].blk = blk;
+		blk->slots[i].lists = &blk->lists[i];
 		blk->slots[i].next_free = blk->free;
 		blk->free = &blk->slots[i];
 	}

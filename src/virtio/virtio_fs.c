@@ -40,8 +40,7 @@ struct slot {
 	uint64_t unique, guest_unique;
 	unsigned queue;
 	uint32_t opcode;
-	struct virtq_chain chain; /* of iov */
-	struct iovec iov[IOV_N];
+	struct virtq_chain chain;
 };
 
 struct virtio_fs {
@@ -62,6 +61,9 @@ struct virtio_fs {
 	unsigned n_free;
 	struct slot *free;
 	struct slot slots[SLOTS];
+	/* Apart from the slots: memory that is first used when as many requests are in
+	 * flight. */
+	struct iovec iov[SLOTS][IOV_N];
 };
 
 static void watch(struct virtio_fs *fs)
@@ -165,7 +167,7 @@ static struct slot *take_slot(struct virtio_fs *fs, unsigned queue)
 	slot->is_busy = true;
 	slot->is_orphan = false;
 	slot->queue = queue;
-	slot->chain = (struct virtq_chain){ .iov = slot->iov, .iov_max = IOV_N };
+	slot->chain = (struct virtq_chain){ .iov = fs->iov[slot - fs->slots], .iov_max = IOV_N };
 	return slot;
 }
 
