@@ -34,6 +34,9 @@ struct nft_element {
 	uint8_t data[32]; /* maps only */
 	size_t data_len;  /* 0: the element of a set */
 	uint64_t timeout_ms; /* 0: for ever; the set must have the flag */
+	/* Of a set of intervals: an element is where one begins, or with this where it
+	 * has ended. */
+	bool is_interval_end;
 };
 
 /* Append to a concatenation: each part is padded to four bytes. */

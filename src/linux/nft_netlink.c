@@ -112,6 +112,8 @@ static void put_element(struct nl_batch *b, const struct nft_table *table, const
 	size_t list = nl_nest(b, NFTA_SET_ELEM_LIST_ELEMENTS, 0);
 	size_t element = nl_nest(b, NFTA_LIST_ELEM, 0);
 	put_value(b, NFTA_SET_ELEM_KEY, e->key, e->key_len);
+	if (e->is_interval_end)
+		nl_attr_u32_be(b, NFTA_SET_ELEM_FLAGS, NFT_SET_ELEM_INTERVAL_END);
 	if (e->data_len && add)
 		put_value(b, NFTA_SET_ELEM_DATA, e->data, e->data_len);
 	if (e->timeout_ms && add)

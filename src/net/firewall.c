@@ -100,22 +100,6 @@ static const char table_script[] =
 	"	}\n"
 	"}\n";
 
-static int put_bridge(struct buf *script, const struct net_bridge *bridge, bool add)
-{
-	char text[IP_TEXT_SIZE];
-	const char *verb = add ? "add" : "delete";
-	bool masquerades = !bridge->is_internal && !bridge->keeps_source;
-	int r = buf_printf(script, "%s element inet hull bridges { \"%s\" }\n%s element inet hull inside { \"%s\" . \"%s\" }\n",
-			   verb, bridge->name, verb, bridge->name, bridge->name);
-	if (r == 0 && bridge->is_internal)
-		r = buf_printf(script, "%s element inet hull internal { \"%s\" }\n", verb, bridge->name);
-	if (r == 0 && masquerades && bridge->gateway4.family)
-		r = buf_printf(script, "%s element inet hull subnets4 { %s }\n", verb, ip_format(&bridge->gateway4, text));
-	if (r == 0 && masquerades && bridge->gateway6.family)
-		r = buf_printf(script, "%s element inet hull subnets6 { %s }\n", verb, ip_format(&bridge->gateway6, text));
-	return r;
-}
-
 int firewall_is_there(struct err *err)
 {
 	CLEANUP_FD int sock = -1;
@@ -139,7 +123,6 @@ static int lock_tables(void)
 
 int firewall_ensure(const struct net_bridge *bridge, bool bridge_is_new, struct err *err)
 {
-	CLEANUP_BUF struct buf script = BUF_INIT(16384);
 	CLEANUP_FD int lock = -1;
 	bool was_there = true;
 	int there = firewall_is_there(err);
@@ -151,12 +134,9 @@ int firewall_ensure(const struct net_bridge *bridge, bool bridge_is_new, struct 
 		if (there < 0)
 			return there;
 		was_there = there;
-		int r = there ? 0 : buf_append_str(&script, table_script);
+		int r = there ? 0 : nft_run(table_script, err);
 		if (r == 0)
-			r = put_bridge(&script, bridge, true);
-		if (r < 0)
-			return err_set(err, ERR_SYSTEM, r, "write the firewall rules");
-		r = nft_run(buf_str(&script), err);
+			r = bridge_elements_put(bridge, err);
 		if (r < 0)
 			return r;
 	}
@@ -192,7 +172,6 @@ static int forget_all_if_last(struct err *err)
 
 int firewall_forget(const struct net_bridge *bridge, struct err *err)
 {
-	CLEANUP_BUF struct buf script = BUF_INIT(4096);
 	CLEANUP_FD int lock = lock_tables();
 	int there = firewall_is_there(err);
 	if (there < 0)
@@ -200,12 +179,6 @@ int firewall_forget(const struct net_bridge *bridge, struct err *err)
 	int r = foreign_forget(bridge->name, err);
 	if (r < 0 || !there)
 		return r;
-	/* Added first, so that deleting what is not there cannot fail. */
-	r = put_bridge(&script, bridge, true);
-	if (r == 0)
-		r = put_bridge(&script, bridge, false);
-	if (r < 0)
-		return err_set(err, ERR_SYSTEM, r, "write the firewall rules");
-	r = nft_run(buf_str(&script), err);
+	r = bridge_elements_drop(bridge, err);
 	return r < 0 ? r : forget_all_if_last(err);
 }
