@@ -24,7 +24,8 @@
 #include "fd.h"
 #include "process.h"
 
-extern const char kernel_build_script[], kernel_config_common[], kernel_config_sandbox[], kernel_config_microvm[];
+extern const char kernel_build_script[], kernel_patch_faults[];
+extern const char kernel_config_common[], kernel_config_sandbox[], kernel_config_microvm[];
 
 #define FRAGMENT_MAX_BYTES 65536
 #define LINE_MAX_BYTES 4096
@@ -72,7 +73,7 @@ static int find_source(struct work *w, struct err *err)
 	}
 	int r = err_set(err, ERR_UNSUPPORTED, 0, "there is no kernel source to build from");
 	err_why(err, "/usr/src has no linux-source-*.tar.*");
-	err_hint(err, "apt install linux-source-6.1 make gcc flex bison bc xz-utils libelf-dev libssl-dev");
+	err_hint(err, "apt install linux-source-6.1 make gcc flex bison bc xz-utils patch libelf-dev libssl-dev");
 	return r;
 }
 
@@ -95,6 +96,8 @@ static int compute_hash(struct work *w, struct err *err)
 	mix(&hash, &st.st_size, sizeof(st.st_size));
 	mix(&hash, &st.st_mtim.tv_sec, sizeof(st.st_mtim.tv_sec));
 	mix(&hash, kernel_build_script, strlen(kernel_build_script));
+	if (w->build->use == GUEST_KERNEL_SANDBOX)
+		mix(&hash, kernel_patch_faults, strlen(kernel_patch_faults));
 	mix(&hash, kernel_config_common, strlen(kernel_config_common));
 	mix(&hash, config, strlen(config));
 	mix(&hash, buf_str(&w->fragment), w->fragment.len);
@@ -152,6 +155,8 @@ static int write_fragments(struct work *w, struct err *err)
 		r = fd_replace_file_at(w->dir, "use.config", config, strlen(config), 0600, false);
 	if (r == 0)
 		r = fd_replace_file_at(w->dir, "own.config", buf_str(&w->fragment), w->fragment.len, 0600, false);
+	if (r == 0)
+		r = fd_replace_file_at(w->dir, "faults.patch", kernel_patch_faults, strlen(kernel_patch_faults), 0600, false);
 	return r < 0 ? err_set(err, ERR_SYSTEM, r, "write the configuration") : 0;
 }
 
@@ -230,7 +235,7 @@ static int told_failure(struct work *w, int status, struct err *err)
 		return err_set(err, ERR_SYSTEM, -EINTR, "the build was ended");
 	if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_MISSING) {
 		int r = err_set(err, ERR_UNSUPPORTED, 0, "what builds a kernel is not installed whole:%s", w->missing);
-		err_hint(err, "apt install make gcc flex bison bc xz-utils libelf-dev libssl-dev");
+		err_hint(err, "apt install make gcc flex bison bc xz-utils patch libelf-dev libssl-dev");
 		return r;
 	}
 	int r = err_set(err, ERR_SYSTEM, 0, "the kernel could not be built");

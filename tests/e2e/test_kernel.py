@@ -44,7 +44,7 @@ class Kernel(HullTest):
     images = False
 
     def setUp(self):
-        for tool in ("make", "flex", "bison", "bc", "xz"):
+        for tool in ("make", "flex", "bison", "bc", "xz", "patch"):
             need_program(tool)
         for header in ("gelf.h", "openssl/opensslv.h"):
             need(pathlib.Path("/usr/include", header).exists(), f"{header} is not installed")

@@ -73,7 +73,7 @@ const struct verb verb_kernel_build = {
 	.brief = "Build a small kernel for guests",
 	.details = "Builds Debian's linux-source package with hull's own configuration, once: what was built from the same source and"
 		   " configuration is not built again. It takes about ten minutes of processor time, 1.5 GB of disk meanwhile, and the packages"
-		   " linux-source-6.1 make gcc flex bison bc xz-utils libelf-dev libssl-dev. The newest kernel that was built for a level is"
+		   " linux-source-6.1 make gcc flex bison bc xz-utils patch libelf-dev libssl-dev. The newest kernel that was built for a level is"
 		   " its default from then on; without one Debian's packaged kernel is.",
 	.options = build_options,
 	.opts_size = sizeof(struct build_opts),

@@ -7,7 +7,7 @@ arch=$1 target=$2 source=$3 jobs=$4
 shift 4
 here=$PWD
 
-for tool in make gcc flex bison bc xz tar; do
+for tool in make gcc flex bison bc xz tar patch; do
 	command -v "$tool" >/dev/null || missing="${missing-} $tool"
 done
 for header in gelf.h openssl/opensslv.h; do
@@ -27,6 +27,11 @@ tar -xf "$source" -C tree --strip-components=1
 # no libraries in its jail.
 if [ "$arch" = um ]; then
 	sed -i '/^config UML_NET_VECTOR/,/help/{/MAY_HAVE_RUNTIME_DEPS/d}' tree/arch/um/drivers/Kconfig
+	if patch -d tree -p1 -s --dry-run <faults.patch; then
+		patch -d tree -p1 -s <faults.patch
+	else
+		echo "== the patch for quicker page faults is not of this source: built without"
+	fi
 fi
 
 echo "== configuring"
