@@ -219,7 +219,7 @@ static void keep_known(struct fuse_worker *w, struct fuse_inode *parent, int dir
 	struct fuse_inode *inode = fuse_inode_known(w->s, parent, dir, name);
 	if (!inode)
 		return;
-	fuse_inode_keep(w->s, inode);
+	fuse_inode_keep(w->s, inode, parent->nodeid, name);
 	fuse_inode_put(w->s, inode);
 }
 
@@ -275,7 +275,7 @@ static ssize_t rename_name(struct fuse_worker *w, struct fuse_request *q, uint64
 	moved.inode = fuse_inode_known(w->s, from.inode, dir, name);
 	replaced.inode = flags & RENAME_NOREPLACE ? NULL : fuse_inode_known(w->s, to.inode, new_dir, new_name);
 	if (replaced.inode && !(flags & RENAME_EXCHANGE))
-		fuse_inode_keep(w->s, replaced.inode);
+		fuse_inode_keep(w->s, replaced.inode, to.inode->nodeid, new_name);
 	/* The C library would take another call when there are no flags. */
 	if (syscall(SYS_renameat2, dir, name, new_dir, new_name, flags) < 0)
 		return -errno;

@@ -118,7 +118,7 @@ struct fuse_server {
 	size_t free_n;
 	uint32_t generation;
 	struct fuse_lru files, dirs;
-	size_t inode_fds, handle_fds;
+	size_t inode_fds, handle_fds, kept_n;
 	/* To be closed without the lock: the last close of a deleted file takes
 	 * as long as the file is large. */
 	int late_fds[FUSE_LATE_MAX];
@@ -197,8 +197,9 @@ int fuse_inode_enter_root(struct fuse_server *s, size_t share, int fd, struct er
 void fuse_inode_forget(struct fuse_server *s, uint64_t nodeid, uint64_t n);
 /* The inode that @dir has as @name, if the guest knows it, with a reference. */
 struct fuse_inode *fuse_inode_known(struct fuse_server *s, struct fuse_inode *parent, int dir, const char *name);
-/* Its name is about to go: keep it reachable. */
-void fuse_inode_keep(struct fuse_server *s, struct fuse_inode *inode);
+/* This name of it is about to go: keep it reachable, if that is the one it is
+ * known by. */
+void fuse_inode_keep(struct fuse_server *s, struct fuse_inode *inode, uint64_t parent, const char *name);
 void fuse_inode_renamed(struct fuse_server *s, struct fuse_inode *inode, uint64_t parent, const char *name);
 void fuse_inode_drop_unused(struct fuse_server *s, struct fuse_inode *inode); /* lock held */
 uint64_t fuse_inode_number(struct fuse_server *s, uint16_t share, uint64_t dev, uint64_t ino);

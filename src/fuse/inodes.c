@@ -123,6 +123,7 @@ static void release(struct fuse_server *s, struct fuse_inode *inode)
 {
 	fuse_locks_drop(s, inode, true, 0);
 	lru_remove(s, inode);
+	s->kept_n -= inode->is_kept;
 	if (inode->fd >= 0) {
 		if (inode->is_kept && s->late_n < FUSE_LATE_MAX)
 			s->late_fds[s->late_n++] = inode->fd;
@@ -456,6 +457,7 @@ int fuse_inode_enter(struct fuse_server *s, struct fuse_inode *parent, int dir, 
 		/* It has a name again. */
 		if (inode->is_kept && inode->parent != FUSE_ROOT_ID) {
 			inode->is_kept = false;
+			s->kept_n--;
 			lru_add(s, inode);
 		}
 	}
@@ -489,6 +491,7 @@ int fuse_inode_enter_root(struct fuse_server *s, size_t share, int fd, struct er
 	}
 	inode->parent = FUSE_ROOT_ID;
 	inode->is_kept = true;
+	s->kept_n++;
 	inode->fd = own;
 	s->inode_fds++;
 	s->shares[share].root = inode->nodeid;
@@ -509,13 +512,21 @@ struct fuse_inode *fuse_inode_known(struct fuse_server *s, struct fuse_inode *pa
 	return inode;
 }
 
-void fuse_inode_keep(struct fuse_server *s, struct fuse_inode *inode)
+void fuse_inode_keep(struct fuse_server *s, struct fuse_inode *inode, uint64_t parent, const char *name)
 {
+	pthread_mutex_lock(&s->lock);
+	bool is_needed = inode->parent == parent && str_eq(inode->name, name) && !inode->is_kept;
+	pthread_mutex_unlock(&s->lock);
+	/* It has another name by which it is known. */
+	if (!is_needed)
+		return;
 	int fd = fuse_inode_fd(s, inode);
 	pthread_mutex_lock(&s->lock);
-	if (fd >= 0 && inode->fd == fd) {
+	/* Names that go and are never forgotten must not take all descriptors. */
+	if (fd >= 0 && !inode->is_kept && s->kept_n < s->config.fds_max / 4) {
 		lru_remove(s, inode);
 		inode->is_kept = true;
+		s->kept_n++;
 	}
 	pthread_mutex_unlock(&s->lock);
 }

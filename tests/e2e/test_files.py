@@ -12,7 +12,9 @@ import pathlib
 import random
 import shutil
 import signal
+import socket
 import stat
+import struct
 import subprocess
 import tempfile
 import threading
@@ -573,6 +575,149 @@ class Overlay(FilesTest):
                 self.unmount()
                 shutil.rmtree(self.src)
                 self.src.mkdir()
+
+
+class Few(FilesTest):
+    """With fewer descriptors than the guest knows files."""
+
+    def test_programs(self):
+        need_program("git")
+        s = self.mount(nofile=400)
+        self.sh("for d in $(seq 30); do mkdir -p $d/a/b; for f in $(seq 30); do echo $d-$f > $d/a/b/$f; done; done", s)
+        self.assertEqual(self.sh("find . -type f | wc -l; cat */a/b/30 | tail -1; grep -rl 7-7 . | wc -l", s).split(), ["900", "9-30", "3"])
+        self.sh("git init -q .; git add .; git -c user.name=n -c user.email=e commit -qm one; git fsck --strict;"
+                "mv 3/a/b 3/c; mv 4 5/a/b/four; git add -A; git -c user.name=n -c user.email=e commit -qm two; git gc -q; git status --porcelain", s)
+        fds = len(os.listdir(f"/proc/{self.mounts[0].server.pid()}/fd"))
+        self.assertLess(fds, 250)
+        self.assertGreater(fds, 100)
+        # Too many open at once is the guest's error, not the server's end.
+        opened = []
+        with self.assertRaises(OSError) as caught:
+            for i in range(1000):
+                opened.append(os.open(s / "1/a/b/1", os.O_RDONLY))
+        self.assertEqual(caught.exception.errno, errno.ENFILE)
+        self.assertGreater(len(opened), 100)
+        for fd in opened:
+            os.close(fd)
+        self.assertEqual((s / "5/a/b/four/a/b/9").read_text(), "4-9\n")
+        self.sh("rm -rf ./* .git", s)
+        self.assertEqual(os.listdir(self.src), [])
+
+
+class Jail(FilesTest):
+    def test_what_it_holds(self):
+        for ns in (None, self.userns()):
+            self.mount(userns=ns)
+            pid = self.mounts[-1].server.pid()
+            status = dict(line.split(":\t", 1) for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
+            kept = sum(1 << cap for cap in (0, 1, 3, 4, 6, 7, 31))
+            self.assertEqual((int(status["CapEff"], 16), int(status["CapPrm"], 16), int(status["CapBnd"], 16), int(status["CapInh"], 16)),
+                             (kept, kept, 0, 0))
+            self.assertEqual((status["NoNewPrivs"], status["Seccomp"]), ("1", "2"))
+            self.assertEqual(status["NSpid"].split()[-1], "1")
+            if ns:
+                self.assertEqual(status["Uid"].split(), [str(0x10000000)] * 4)
+            for name in ("mnt", "pid", "net", "ipc", "uts", "cgroup"):
+                self.assertNotEqual(os.readlink(f"/proc/{pid}/ns/{name}"), os.readlink(f"/proc/self/ns/{name}"))
+            mounts = pathlib.Path(f"/proc/{pid}/mountinfo").read_text().splitlines()
+            self.assertEqual(len(mounts), 1)
+            self.assertIn(" / / ro", mounts[0])
+            self.assertEqual(os.listdir(f"/proc/{pid}/root"), [])
+            for fd in os.listdir(f"/proc/{pid}/fd"):
+                where = os.readlink(f"/proc/{pid}/fd/{fd}")
+                self.assertTrue(int(fd) < 3 or where in ("/", str(self.src), "/dev/fuse", "/1/fd") or where.startswith(("socket:", "anon_inode:")), where)
+            self.unmount()
+
+    def start(self, **kwargs):
+        server = Server([("s", self.src, 0)], **kwargs)
+        self.addCleanup(server.sock.close)
+        return server
+
+    def test_refused_starts(self):
+        for shares, text in (([], "makes no sense"), ([("..", self.src, 0)], "makes no sense"), ([("a/b", self.src, 0)], "makes no sense"),
+                             ([("a", self.src, 0), ("a", self.src, 0)], "makes no sense"), ([("a", self.src, 64)], "makes no sense"),
+                             ([("p", "/proc", 0)], "procfs cannot be shared"), ([("d", "/dev/null", 0)], "neither a directory nor a regular file")):
+            with self.subTest(shares):
+                server = Server(shares)
+                self.assertLess(server.result, 0)
+                self.assertIn(text, server.error)
+                self.assertEqual(server.close(), 1)
+
+    INIT = struct.pack("=IIQQIIII", 104, 26, 2, 0, 0, 0, 0, 0) + struct.pack("=IIIIII40x", 7, 38, 131072, 0xFFFFFFFF, 0, 0)
+
+    def test_ends(self):
+        server = self.start()
+        self.assertEqual(server.close(), 0)
+        server = self.start()
+        server.send(self.INIT)
+        unique, error, data = server.receive()
+        self.assertEqual((unique, error, len(data)), (2, 0, 64))
+        self.assertEqual(server.close(), 0)
+        for bad in (struct.pack("=I", 39) + bytes(36), struct.pack("=I", (1 << 20) + 4097) + bytes(36), bytes(40),
+                    struct.pack("=IIQQIIIHH", 40, 1, 1, 1, 0, 0, 0, 1, 0), b"\xff" * 100):
+            with self.subTest(bad):
+                server = self.start()
+                server.send(self.INIT + bad)
+                server.receive()
+                self.assertRaises(EOFError, server.receive)
+                self.assertEqual(server.process.wait(10), 1)
+        with self.subTest("in the middle of a message"):
+            server = self.start()
+            server.send(self.INIT[:50])
+            self.assertEqual(server.close(), 1)
+
+    def test_messages_in_pieces_and_together(self):
+        server = self.start()
+        statfs = [struct.pack("=IIQQIIII", 40, 17, 100 + i, 1, 0, 0, 0, 0) for i in range(3000)]
+        stream = self.INIT + b"".join(statfs)
+        for at in range(0, 500, 7):
+            server.send(stream[at:at + 7])
+        sender = threading.Thread(target=server.send, args=[stream[504:]])
+        sender.start()
+        got = {server.receive()[0] for _ in range(3001)}
+        sender.join()
+        self.assertEqual(got, {2} | {100 + i for i in range(3000)})
+        self.assertEqual(server.close(), 0)
+
+    def test_descriptors_that_come_along_are_dropped(self):
+        server = self.start()
+        server.send(self.INIT)
+        server.receive()
+        before = len(os.listdir(f"/proc/{server.pid()}/fd"))
+        statfs = struct.pack("=IIQQIIII", 40, 17, 4, 1, 0, 0, 0, 0)
+        with open("/etc/passwd", "rb") as f:
+            for _ in range(20):
+                socket.send_fds(server.sock, [statfs], [f.fileno()] * 10)
+                server.receive()
+        self.assertEqual(len(os.listdir(f"/proc/{server.pid()}/fd")), before)
+        self.assertEqual(server.close(), 0)
+
+    def test_a_guest_that_takes_no_replies(self):
+        server = self.start()
+        server.send(self.INIT)
+        statfs = struct.pack("=IIQQIIII", 40, 17, 4, 1, 0, 0, 0, 0)
+        server.sock.settimeout(0.5)
+        with self.assertRaises(socket.timeout):
+            for _ in range(1000):
+                server.send(statfs * 1000)
+        # It waits as well, and with little.
+        rss = int(pathlib.Path(f"/proc/{server.pid()}/statm").read_text().split()[1]) * 4096
+        self.assertLess(rss, 32 << 20)
+        server.sock.settimeout(10)
+        self.assertEqual(server.close(), 0)
+
+    def test_killed(self):
+        server = self.start()
+        os.kill(server.pid(), signal.SIGKILL)
+        self.assertEqual(server.process.wait(10), 137)
+        server = self.start()
+        child = server.pid()
+        server.process.kill()
+        server.process.wait()
+        deadline = time.monotonic() + 5
+        while os.path.exists(f"/proc/{child}") and time.monotonic() < deadline:
+            time.sleep(0.01)
+        self.assertFalse(os.path.exists(f"/proc/{child}"))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@
 #include "mount_api.h"
 #include "process.h"
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define IS_SANITIZED true
 #else
 #define IS_SANITIZED false

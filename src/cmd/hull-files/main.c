@@ -40,7 +40,7 @@ static int make_server(const struct files_start *start, const int *share_fds, in
 		       struct err *err)
 {
 	static struct fuse_share shares[FILES_SHARES_MAX];
-	size_t limit;
+	size_t limit = 0;
 	int r = raise_limit(&limit, err);
 	if (r < 0)
 		return r;

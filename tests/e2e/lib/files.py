@@ -55,11 +55,12 @@ class UserNamespace:
 class Server:
     """One hull-files. @shares: (name, path or descriptor, flags)."""
 
-    def __init__(self, shares, userns=None, device=None, threads=0, program=None):
+    def __init__(self, shares, userns=None, device=None, threads=0, program=None, nofile=None):
         self.sock, theirs = socket.socketpair()
         program = program or BUILD / "src/cmd/hull-files/hull-files"
         # The program finds its socket as descriptor 3.
-        self.process = subprocess.Popen(["sh", "-c", f'exec "$0" 3<&{theirs.fileno()} {theirs.fileno()}<&-', program],
+        self.process = subprocess.Popen(["sh", "-c", (f"ulimit -n {nofile};" if nofile else "") +
+                                         f'exec "$0" 3<&{theirs.fileno()} {theirs.fileno()}<&-', program],
                                         pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
         theirs.close()
         flags = (USERNS if userns else 0) | (DEVICE if device is not None else 0)
@@ -93,6 +94,11 @@ class Server:
                 break
             data += more
         return data
+
+    def pid(self):
+        """The process that serves; the one that was started waits for it."""
+        with open(f"/proc/{self.process.pid}/task/{self.process.pid}/children", encoding="ascii") as f:
+            return int(f.read())
 
     def started(self):
         if self.result != 0:
