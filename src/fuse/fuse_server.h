@@ -67,6 +67,10 @@ struct fuse_worker;
 struct fuse_worker *fuse_worker_new(struct fuse_server *s);
 void fuse_worker_free(struct fuse_worker *w);
 
+/* A buffer for a request, of FUSE_MESSAGE_MAX bytes; NULL out of memory. */
+void *fuse_buffer_new(void);
+void fuse_buffer_free(void *buffer);
+
 /* Tell that the worker has taken this message, and do it. From the first call
  * on, an INTERRUPT that another worker is given finds it. Returns the length of
  * the reply in *ret_reply (valid until the next call), 0 where there is none to

@@ -232,7 +232,7 @@ static bool handle_one(struct thread *t)
 static void *thread_main(void *arg)
 {
 	struct pool *p = arg;
-	struct thread t = { .pool = p, .worker = fuse_worker_new(p->s), .msg = malloc(FUSE_MESSAGE_MAX) };
+	struct thread t = { .pool = p, .worker = fuse_worker_new(p->s), .msg = fuse_buffer_new() };
 	if (!t.worker || !t.msg)
 		end(p, -ENOMEM);
 	/* It is counted as idle from birth. */
@@ -246,7 +246,7 @@ static void *thread_main(void *arg)
 	}
 	if (t.worker)
 		fuse_worker_free(t.worker);
-	free(t.msg);
+	fuse_buffer_free(t.msg);
 	return NULL;
 }
 

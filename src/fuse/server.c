@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "fuse_internal.h"
 #include "str.h"
@@ -321,6 +322,19 @@ void fuse_server_free(struct fuse_server *s)
 	free(s);
 }
 
+/* Memory that is there once it is used: most messages are short. */
+void *fuse_buffer_new(void)
+{
+	void *p = mmap(NULL, FUSE_MESSAGE_MAX, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	return p == MAP_FAILED ? NULL : p;
+}
+
+void fuse_buffer_free(void *buffer)
+{
+	if (buffer)
+		munmap(buffer, FUSE_MESSAGE_MAX);
+}
+
 struct fuse_worker *fuse_worker_new(struct fuse_server *s)
 {
 	struct fuse_worker *w = calloc(1, sizeof(*w));
@@ -328,13 +342,12 @@ struct fuse_worker *fuse_worker_new(struct fuse_server *s)
 		return NULL;
 	w->s = s;
 	w->thread = pthread_self();
-	/* With alignment for what is put there. */
-	w->reply = malloc(FUSE_MESSAGE_MAX);
+	w->reply = fuse_buffer_new();
 	w->out = w->reply ? w->reply + sizeof(struct fuse_out_header) : NULL;
 	/* A mask and a directory of its own: threads share them otherwise. */
 	if (!w->reply || unshare(CLONE_FS) < 0 || fchdir(s->config.proc_fds) < 0 ||
 	    fuse_creds_init(&w->creds, s->config.takes_ids) < 0) {
-		free(w->reply);
+		fuse_buffer_free(w->reply);
 		free(w);
 		return NULL;
 	}
@@ -353,7 +366,7 @@ void fuse_worker_free(struct fuse_worker *w)
 		at = &(*at)->next;
 	*at = w->next;
 	pthread_mutex_unlock(&w->s->lock);
-	free(w->reply);
+	fuse_buffer_free(w->reply);
 	free(w);
 }
 
