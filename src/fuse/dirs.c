@@ -109,6 +109,8 @@ static bool put_looked_up(struct listing *l, struct fuse_handle *h, const struct
 static int list_directory(struct listing *l, struct fuse_handle *h, uint64_t offset)
 {
 	struct fuse_server *s = l->w->s;
+	/* Where nothing may be remembered the guest would ask again at once. */
+	bool looks_up = l->is_plus && fuse_share_of(s, h->inode)->valid;
 	if (!h->entries)
 		h->entries = malloc(ENTRIES_MAX);
 	if (!h->entries)
@@ -133,7 +135,7 @@ static int list_directory(struct listing *l, struct fuse_handle *h, uint64_t off
 		/* Looked up only if it can be told: what is told is counted. */
 		if (!fits(l, e->name))
 			return l->len ? 0 : -EINVAL;
-		if (l->is_plus && !str_eq(e->name, ".") && !str_eq(e->name, ".."))
+		if (looks_up && !str_eq(e->name, ".") && !str_eq(e->name, ".."))
 			put_looked_up(l, h, e, ino);
 		else
 			put_entry(l, e->name, ino, e->off, e->type, NULL);

@@ -86,6 +86,8 @@ struct fuse_handle {
  * with each other and with those of the host's processes. */
 struct fuse_lock_owner {
 	uint64_t owner;
+	/* Its number in the guest. */
+	uint32_t pid;
 	int fd;
 	unsigned refs;
 	bool is_gone;

@@ -125,6 +125,25 @@ static int to_host(const struct fuse_file_lock *lk, struct flock *fl)
 	return 0;
 }
 
+/* The guest's process that holds the lock @held; 0: it is another's, or the host's.
+ * Whoever holds it does not see it as a conflict. */
+static uint32_t holder_of(struct fuse_server *s, struct fuse_inode *inode, uint64_t asking, const struct flock *held)
+{
+	uint32_t pid = 0;
+	if (held->l_type == F_UNLCK || held->l_pid != -1)
+		return 0;
+	pthread_mutex_lock(&s->lock);
+	for (struct fuse_lock_owner *o = inode->owners; o && !pid; o = o->next) {
+		struct flock fl = { .l_type = F_WRLCK, .l_start = held->l_start, .l_len = held->l_len };
+		if (o->owner == asking || fcntl(o->fd, F_OFD_GETLK, &fl) < 0)
+			continue;
+		if (fl.l_type == F_UNLCK || fl.l_start != held->l_start || fl.l_len != held->l_len)
+			pid = o->pid;
+	}
+	pthread_mutex_unlock(&s->lock);
+	return pid;
+}
+
 ssize_t fuse_op_getlk(struct fuse_worker *w, struct fuse_request *q)
 {
 	CLEANUP_FUSE_INODE struct fuse_inode_ref ref = { w->s, fuse_inode_get(w->s, q->h.nodeid) };
@@ -146,8 +165,7 @@ ssize_t fuse_op_getlk(struct fuse_worker *w, struct fuse_request *q)
 	put_owner(w->s, o);
 	if (r < 0)
 		return r;
-	/* Whose lock it is has no meaning in the guest: no process. */
-	out.lk = (struct fuse_file_lock){ .type = (uint32_t)fl.l_type };
+	out.lk = (struct fuse_file_lock){ .type = (uint32_t)fl.l_type, .pid = holder_of(w->s, ref.inode, in.owner, &fl) };
 	if (fl.l_type != F_UNLCK) {
 		out.lk.start = (uint64_t)fl.l_start;
 		out.lk.end = fl.l_len ? (uint64_t)(fl.l_start + fl.l_len - 1) : INT64_MAX;
@@ -194,6 +212,7 @@ static ssize_t set_lock(struct fuse_worker *w, struct fuse_request *q, bool wait
 	r = get_owner(w->s, ref.inode, in.owner, &o);
 	if (r < 0)
 		return r;
+	o->pid = in.lk.pid;
 	r = fcntl(o->fd, F_OFD_SETLK, &fl) < 0 ? -errno : 0;
 	if (waits && (r == -EAGAIN || r == -EACCES)) {
 		r = wait_begin(w);

@@ -429,6 +429,33 @@ class Together(FilesTest):
                 w.write(line)
                 self.assertEqual(r.read(100), line)
 
+    def test_a_change_of_the_same_size_at_once(self):
+        # On a file system whose times move in steps of milliseconds.
+        files.check(_libc.mount(b"ramfs", str(self.src).encode(), b"ramfs", 0, None))
+        try:
+            a, b = self.mount(), self.mount()
+            (self.src / "f").write_text("start")
+            with open(a / "f", "rb") as fa, open(b / "f", "r+b") as fb, open(self.src / "f", "r+b") as host:
+                for i in range(400):
+                    writer = (host, fb)[i % 2]
+                    os.pwrite(writer.fileno(), b"%05d" % i, 0)
+                    self.assertEqual(os.pread(fa.fileno(), 5, 0), b"%05d" % i)
+                    self.assertEqual(os.pread(fb.fileno(), 5, 0), b"%05d" % i)
+            self.unmount()
+            self.unmount()
+        finally:
+            _libc.umount2(str(self.src).encode(), 2)
+
+    def test_sqlite_between_guests_and_the_host(self):
+        need_program("sqlite3")
+        subprocess.run(["sqlite3", self.src / "db", "CREATE TABLE t(n); INSERT INTO t VALUES(0);"], check=True)
+        script = 'for i in $(seq 25); do sqlite3 -cmd ".timeout 60000" db "BEGIN IMMEDIATE; UPDATE t SET n = n + 1; COMMIT;" >/dev/null || exit 1; done'
+        procs = [subprocess.Popen(["sh", "-c", script], cwd=where) for where in (self.a, self.b, self.src)]
+        for p in procs:
+            self.assertEqual(p.wait(200), 0)
+        for where in (self.a, self.b, self.src):
+            self.assertEqual(self.sh("sqlite3 db 'SELECT n FROM t; PRAGMA integrity_check'", where), "75\nok\n")
+
     def test_appends_do_not_overwrite(self):
         script = "import os,sys\nfd=os.open(sys.argv[1],os.O_WRONLY|os.O_APPEND|os.O_CREAT)\nfor i in range(300): os.write(fd,(sys.argv[2]*9+'\\n').encode())"
         procs = [subprocess.Popen(["python3", "-c", script, where / "log", c]) for where, c in ((self.a, "a"), (self.b, "b"), (self.src, "h"))]

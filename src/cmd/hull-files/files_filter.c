@@ -41,7 +41,7 @@ static const int calls[] = {
 	/* memory, threads, time, the end */
 	SYS_mmap, SYS_munmap, SYS_mremap, SYS_mprotect, SYS_madvise, SYS_brk, SYS_set_robust_list, SYS_rt_sigprocmask,
 	SYS_rt_sigreturn, SYS_rt_sigaction, SYS_tgkill, SYS_getpid, SYS_gettid, SYS_sched_getaffinity, SYS_sched_yield,
-	SYS_clock_nanosleep, SYS_ppoll, SYS_eventfd2, SYS_restart_syscall, SYS_getrandom, SYS_exit, SYS_exit_group,
+	SYS_clock_gettime, SYS_clock_nanosleep, SYS_ppoll, SYS_eventfd2, SYS_restart_syscall, SYS_getrandom, SYS_exit, SYS_exit_group,
 #ifdef SYS_rseq
 	SYS_rseq,
 #endif

@@ -109,6 +109,37 @@ TEST(attributes)
 	client_close(c);
 }
 
+static uint64_t mtime_of(uint64_t node)
+{
+	struct fuse_getattr_in get = { 0 };
+	struct fuse_attr_out out;
+	CHECK_EQ(CALL(c, FUSE_GETATTR, node, ADD(get)), 0);
+	memcpy(&out, c->out, sizeof(out));
+	CHECK(out.attr.mtimensec < 1000000000);
+	return out.attr.mtime * 1000000000 + out.attr.mtimensec;
+}
+
+/* A guest must not take a file for unchanged that changes twice in one step of the clock. */
+TEST(changes_in_quick_succession_are_told_apart)
+{
+	struct stat st;
+	client_open(c, 0, 1000);
+	uint64_t last = 0;
+	for (int i = 0; i < 100; i++) {
+		put_file(c->dir, "f", "x");
+		uint64_t now = mtime_of(lookup(c, c->share, "f"));
+		CHECK(now != last);
+		last = now;
+	}
+	/* Then the truth, or near it while it is fresh. */
+	CHECK_EQ(fstatat(c->dir, "f", &st, 0), 0);
+	uint64_t node = lookup(c, c->share, "f"), truth = (uint64_t)st.st_mtim.tv_sec * 1000000000 + (uint64_t)st.st_mtim.tv_nsec;
+	CHECK(llabs((long long)(mtime_of(node) - truth)) < 100000);
+	usleep(50000);
+	CHECK_EQ(mtime_of(node), truth);
+	client_close(c);
+}
+
 TEST(private_shares_are_remembered)
 {
 	struct fuse_entry_out e;
@@ -306,6 +337,7 @@ TEST(locks_of_two_processes)
 	CHECK_EQ(out.lk.type, F_WRLCK);
 	CHECK_EQ(out.lk.start, 10);
 	CHECK_EQ(out.lk.end, 19);
+	CHECK_EQ(out.lk.pid, 7);
 	/* The host's processes are held off, too. */
 	struct flock fl = { .l_type = F_WRLCK, .l_start = 0, .l_len = 0 };
 	int host = openat(c->dir, "f", O_RDWR | O_CLOEXEC);
