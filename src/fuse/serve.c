@@ -116,7 +116,8 @@ static ssize_t receive(struct pool *p, uint8_t *at, size_t size)
 	do
 		n = recv(p->config.fd, at, size, 0);
 	while (n < 0 && errno == EINTR);
-	return n < 0 ? -errno : n;
+	/* It has gone with replies unread. */
+	return n < 0 ? errno == ECONNRESET ? 0 : -errno : n;
 }
 
 /* One message into @msg: its length, 0 at the end of the stream, or an error. */

@@ -684,8 +684,9 @@ class Jail(FilesTest):
                     struct.pack("=IIQQIIIHH", 40, 1, 1, 1, 0, 0, 0, 1, 0), b"\xff" * 100):
             with self.subTest(bad):
                 server = self.start()
-                server.send(self.INIT + bad)
+                server.send(self.INIT)
                 server.receive()
+                server.send(bad)
                 self.assertRaises(EOFError, server.receive)
                 self.assertEqual(server.process.wait(10), 1)
         with self.subTest("in the middle of a message"):
