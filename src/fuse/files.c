@@ -89,6 +89,10 @@ static ssize_t reply_created(struct fuse_worker *w, struct fuse_inode *parent, i
 	pthread_mutex_unlock(&w->s->lock);
 	open.open_flags = fuse_open_flags_of(w->s, ref.inode);
 	fuse_fill_entry(w->s, ref.inode, &stx, &entry);
+	/* A file without a name is under none to look for. Overlayfs, before 6.6,
+	 * goes on using this entry once it has linked the file. */
+	if (!*name)
+		entry.entry_valid = FUSE_VALID_EVER;
 	memcpy(w->out, &entry, sizeof(entry));
 	memcpy(w->out + sizeof(entry), &open, sizeof(open));
 	return sizeof(entry) + sizeof(open);

@@ -12,6 +12,8 @@
 #include "fuse_server.h"
 
 #define FUSE_NO_REPLY (-100000)
+/* How long what cannot change may be remembered: ten years, in seconds. */
+#define FUSE_VALID_EVER (10ull * 365 * 86400)
 /* statx() of everything the server needs. */
 #define FUSE_STATX (STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID)
 

@@ -13,8 +13,6 @@
 #include "str.h"
 
 #define MINOR_MIN 31
-/* How long a private share may be remembered, in seconds. */
-#define PRIVATE_VALID 86400
 /* Times, 2 ms apart, that a blocked worker is told to stop. */
 #define INTERRUPT_TRIES 50
 
@@ -292,7 +290,7 @@ int fuse_server_new(const struct fuse_server_config *config, struct fuse_server 
 		s->shares[i] = (struct fuse_table_share){
 			.name = str_dup(config->shares[i].name),
 			.flags = config->shares[i].flags,
-			.valid = config->shares[i].flags & FUSE_SHARE_PRIVATE ? PRIVATE_VALID : 0,
+			.valid = config->shares[i].flags & FUSE_SHARE_PRIVATE ? FUSE_VALID_EVER : 0,
 		};
 		s->has_remote_locks |= !(config->shares[i].flags & FUSE_SHARE_LOCAL_LOCKS);
 		r = fuse_inode_enter_root(s, i, config->shares[i].fd, err);
