@@ -62,8 +62,9 @@ static void tell_apart(struct fuse_attr *attr)
 	static uint32_t counter;
 	struct timespec now;
 	clock_gettime(CLOCK_REALTIME_COARSE, &now);
-	int64_t age = (int64_t)((uint64_t)now.tv_sec - attr->mtime) * 1000000000 + now.tv_nsec - attr->mtimensec;
-	if (llabs((int64_t)((uint64_t)now.tv_sec - attr->mtime)) > 1 || llabs(age) > MTIME_STEP_NS)
+	uint64_t seconds = (uint64_t)now.tv_sec - attr->mtime;
+	/* From -1 to 1. */
+	if (seconds + 1 > 2 || llabs((int64_t)seconds * 1000000000 + now.tv_nsec - attr->mtimensec) > MTIME_STEP_NS)
 		return;
 	uint32_t low = __atomic_fetch_add(&counter, 1, __ATOMIC_RELAXED) % 99999;
 	attr->mtimensec += low - attr->mtimensec % 100000 + (low >= attr->mtimensec % 100000);
@@ -126,7 +127,7 @@ ssize_t fuse_op_getattr(struct fuse_worker *w, struct fuse_request *q)
 	CLEANUP_FUSE_INODE struct fuse_inode_ref ref = { w->s, fuse_inode_get(w->s, q->h.nodeid) };
 	CLEANUP_FUSE_HANDLE struct fuse_handle_ref h = { .s = w->s };
 	struct fuse_getattr_in in;
-	struct statx stx;
+	struct statx stx = { 0 };
 
 	if (!ref.inode)
 		return -ESTALE;
@@ -200,7 +201,7 @@ ssize_t fuse_op_setattr(struct fuse_worker *w, struct fuse_request *q)
 	CLEANUP_FUSE_INODE struct fuse_inode_ref ref = { w->s, fuse_inode_get(w->s, q->h.nodeid) };
 	CLEANUP_FUSE_HANDLE struct fuse_handle_ref h = { .s = w->s };
 	struct fuse_setattr_in in;
-	struct statx stx;
+	struct statx stx = { 0 };
 
 	if (!ref.inode)
 		return -ESTALE;

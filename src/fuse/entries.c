@@ -12,12 +12,12 @@
 static int enter_name(struct fuse_worker *w, struct fuse_inode *parent, int dir, const char *name,
 		      struct fuse_entry_out *out)
 {
-	struct fuse_inode *inode;
+	struct fuse_inode *inode = NULL;
 	struct statx stx;
 	int r = fuse_statx(dir, name, &stx);
 	if (r == 0)
 		r = fuse_inode_enter(w->s, parent, dir, name, &stx, 1, &inode);
-	if (r < 0)
+	if (!inode)
 		return r;
 	fuse_fill_entry(w->s, inode, &stx, out);
 	/* What is reached through a directory should not depend on its name: a

@@ -39,6 +39,9 @@ static int open_inode(struct fuse_worker *w, struct fuse_inode *inode, uint32_t 
 	int fd = fuse_inode_fd(w->s, inode);
 	if (fd < 0)
 		return fd;
+	int admitted = fuse_device_check(fd, inode->key.dev);
+	if (admitted < 0)
+		return admitted;
 	if (flags & O_TRUNC) {
 		int r = fuse_creds_fsetid(&w->creds, !(open_flags & FUSE_OPEN_KILL_SUIDGID));
 		if (r < 0)
@@ -80,8 +83,9 @@ static ssize_t reply_created(struct fuse_worker *w, struct fuse_inode *parent, i
 	int r = fuse_statx(own, "", &stx);
 	if (r == 0)
 		r = fuse_inode_enter(w->s, parent, dir, name, &stx, 0, &ref.inode);
-	if (r == 0)
-		r = fuse_handle_new(w->s, ref.inode, TAKE_FD(own), false, &open.fh);
+	if (!ref.inode)
+		return r;
+	r = fuse_handle_new(w->s, ref.inode, TAKE_FD(own), false, &open.fh);
 	if (r < 0)
 		return r;
 	pthread_mutex_lock(&w->s->lock);
@@ -108,7 +112,7 @@ static ssize_t open_existing(struct fuse_worker *w, struct fuse_inode *parent, i
 	int r = fuse_statx(dir, name, &stx);
 	if (r == 0)
 		r = fuse_inode_enter(w->s, parent, dir, name, &stx, 0, &ref.inode);
-	if (r < 0)
+	if (!ref.inode)
 		return r;
 	int fd = open_inode(w, ref.inode, in->flags, in->open_flags);
 	return fd < 0 ? fd : reply_created(w, parent, dir, name, fd);

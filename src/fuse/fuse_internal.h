@@ -206,7 +206,6 @@ struct fuse_inode *fuse_inode_known(struct fuse_server *s, struct fuse_inode *pa
 void fuse_inode_keep(struct fuse_server *s, struct fuse_inode *inode, uint64_t parent, const char *name);
 void fuse_inode_renamed(struct fuse_server *s, struct fuse_inode *inode, uint64_t parent, const char *name);
 void fuse_inode_drop_unused(struct fuse_server *s, struct fuse_inode *inode); /* lock held */
-uint64_t fuse_inode_number(struct fuse_server *s, uint16_t share, uint64_t dev, uint64_t ino);
 static inline const struct fuse_table_share *fuse_share_of(struct fuse_server *s, const struct fuse_inode *inode)
 {
 	return &s->shares[inode->key.share];
@@ -224,6 +223,15 @@ static inline void fuse_inode_ref_done(struct fuse_inode_ref *ref)
 		fuse_inode_put(ref->s, ref->inode);
 }
 #define CLEANUP_FUSE_INODE CLEANUP(fuse_inode_ref_done)
+
+/* ---- devices.c */
+/* Whether objects of the file system @dev may be told of: -EACCES. @name in @dir, or
+ * @dir itself, is one of them. */
+int fuse_device_admit(struct fuse_server *s, uint64_t dev, int dir, const char *name) MUST_CHECK;
+/* Asked again of what is to be opened: numbers without a disk are given anew once
+ * their file system is gone. */
+int fuse_device_check(int fd, uint64_t dev) MUST_CHECK;
+uint64_t fuse_inode_number(struct fuse_server *s, uint16_t share, uint64_t dev, uint64_t ino);
 
 /* ---- handles.c */
 int fuse_handles_init(struct fuse_server *s) MUST_CHECK;

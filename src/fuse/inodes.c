@@ -4,10 +4,8 @@
  * files before directories, and reopened by name when needed. */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <string.h>
 #include <sys/sysmacros.h>
-#include <sys/vfs.h>
 
 #include "fuse_internal.h"
 #include "str.h"
@@ -286,14 +284,12 @@ static int name_of(struct fuse_server *s, struct fuse_inode *inode, unsigned dep
 {
 	pthread_mutex_lock(&s->lock);
 	struct fuse_inode *parent = inode->name && inode->parent ? get_locked(s, inode->parent) : NULL;
-	char *name = parent ? strdup(inode->name) : NULL;
+	char *name = parent ? str_dup(inode->name) : NULL;
 	pthread_mutex_unlock(&s->lock);
 	*ret_parent = parent;
 	*ret_name = name;
 	if (!parent)
 		return -ESTALE;
-	if (!name)
-		return -ENOMEM;
 	return depth >= DEPTH_MAX ? -ESTALE : inode_fd(s, parent, depth + 1);
 }
 
@@ -375,65 +371,14 @@ int fuse_inode_writable(struct fuse_server *s, const struct fuse_inode *inode)
 	return inode == &s->root || fuse_share_of(s, inode)->flags & FUSE_SHARE_READ_ONLY ? -EROFS : 0;
 }
 
-/* ---- file systems */
-
-static int device_index(struct fuse_server *s, uint64_t dev)
-{
-	size_t n = __atomic_load_n(&s->devices_n, __ATOMIC_ACQUIRE);
-	for (size_t i = 0; i < n; i++)
-		if (s->devices[i].dev == dev)
-			return (int)i;
-	return -1;
-}
-
-/* In procfs a file is about who opens it: the guest would reach the server's own
- * memory as /proc/self/mem. */
-static int admit_device(struct fuse_server *s, uint64_t dev, int dir, const char *name)
-{
-	CLEANUP_FD int fd = -1;
-	struct statfs fs;
-	int at = device_index(s, dev);
-	if (at >= 0)
-		return s->devices[at].is_refused ? -EACCES : 0;
-	if (name) {
-		fd = fuse_open_beneath(dir, name, O_PATH | O_NOFOLLOW, 0);
-		if (fd < 0)
-			return fd;
-	}
-	if (fstatfs(name ? fd : dir, &fs) < 0)
-		return -errno;
-	bool is_refused = fs.f_type == PROC_SUPER_MAGIC;
-	pthread_mutex_lock(&s->lock);
-	/* Past the last place the question is asked each time. */
-	if (device_index(s, dev) < 0 && s->devices_n < FUSE_DEVICES_MAX) {
-		s->devices[s->devices_n] = (struct fuse_device){ dev, is_refused };
-		__atomic_store_n(&s->devices_n, s->devices_n + 1, __ATOMIC_RELEASE);
-	}
-	pthread_mutex_unlock(&s->lock);
-	return is_refused ? -EACCES : 0;
-}
-
-/* Unlike numbers for unlike files, in one file system for the guest. */
-uint64_t fuse_inode_number(struct fuse_server *s, uint16_t share, uint64_t dev, uint64_t ino)
-{
-	const uint64_t low = (1ull << 48) - 1;
-	int at = device_index(s, dev);
-	if (ino & ~low)
-		ino = ((ino * 0x9e3779b97f4a7c15u) >> 17 & (low >> 1)) | 1ull << 47;
-	return (uint64_t)(share + 1) << 56 | (uint64_t)(at < 0 ? FUSE_DEVICES_MAX : at) << 48 | ino;
-}
-
 /* ---- getting to know an object */
 
 static void set_name(struct fuse_inode *inode, uint64_t parent, const char *name)
 {
 	if (inode->parent == FUSE_ROOT_ID || (inode->parent == parent && str_eq(inode->name, name)))
 		return;
-	char *copy = strdup(name);
-	if (!copy)
-		return; /* the old one leads to ESTALE at worst */
 	free(inode->name);
-	inode->name = copy;
+	inode->name = str_dup(name);
 	inode->parent = parent;
 }
 
@@ -442,7 +387,7 @@ int fuse_inode_enter(struct fuse_server *s, struct fuse_inode *parent, int dir, 
 {
 	struct fuse_key key = key_of(parent->key.share, stx);
 	if (key.dev != parent->key.dev) {
-		int r = admit_device(s, key.dev, dir, name);
+		int r = fuse_device_admit(s, key.dev, dir, name);
 		if (r < 0)
 			return r;
 	}
@@ -476,7 +421,7 @@ int fuse_inode_enter_root(struct fuse_server *s, size_t share, int fd, struct er
 	struct fuse_key key = key_of((uint16_t)share, &stx);
 	if (!S_ISDIR(key.type) && !S_ISREG(key.type))
 		return err_set(err, ERR_INVALID, 0, "share %s: neither a directory nor a regular file", name);
-	r = admit_device(s, key.dev, fd, NULL);
+	r = fuse_device_admit(s, key.dev, fd, NULL);
 	if (r == -EACCES)
 		return err_set(err, ERR_UNSUPPORTED, 0, "share %s: procfs cannot be shared", name);
 	if (r < 0)
