@@ -17,6 +17,7 @@
 #include "clock.h"
 #include "containers.h"
 #include "fd.h"
+#include "process_table.h"
 #include "spec_builder.h"
 
 #define TEXT_MAX_BYTES (4u << 20)
@@ -29,114 +30,43 @@ void process_table_done(struct process_table *table)
 	strv_free(&table->cells);
 }
 
-/* ---- /proc ---- */
-
-struct stat_fields {
-	char state;
-	int ppid, tty;
-	unsigned long long utime, stime, start_ticks;
-};
-
-static int read_stat(int dir, struct stat_fields *ret)
+/* Titles of what process_describe() gives. */
+static void add_titles(struct process_table *ret)
 {
-	CLEANUP_BUF struct buf text = BUF_INIT(4096);
-	int r = fd_read_file_at(dir, "stat", &text);
-	/* The name may hold anything, parentheses too. */
-	const char *after = r < 0 ? NULL : strrchr(buf_str(&text), ')');
-	if (!after || sscanf(after + 1, " %c %d %*d %*d %d %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %*d %*d %llu", &ret->state,
-			     &ret->ppid, &ret->tty, &ret->utime, &ret->stime, &ret->start_ticks) != 6)
-		return r < 0 ? r : -EINVAL;
-	return 0;
-}
-
-/* The command line, or [name]; control characters do not reach the terminal. */
-static char *read_command(int dir)
-{
-	CLEANUP_BUF struct buf text = BUF_INIT(131072);
-	if (fd_read_file_at(dir, "cmdline", &text) == 0 && text.len) {
-		for (size_t i = 0; i < text.len; i++)
-			if ((unsigned char)text.data[i] < ' ' || text.data[i] == 0x7f)
-				text.data[i] = i + 1 == text.len ? '\0' : ' ';
-		return str_dup(buf_str(&text));
-	}
-	buf_clear(&text);
-	if (fd_read_file_at(dir, "comm", &text) < 0)
-		return str_dup("?");
-	return str_printf("[%.*s]", (int)strcspn(buf_str(&text), "\n"), buf_str(&text));
-}
-
-/* How long ago a process started. */
-static int64_t age_ns(unsigned long long start_ticks)
-{
-	int64_t since_boot_ns = (int64_t)start_ticks * (1000000000 / sysconf(_SC_CLK_TCK));
-	struct timespec boot;
-	clock_gettime(CLOCK_BOOTTIME, &boot);
-	return boot.tv_sec * INT64_C(1000000000) + boot.tv_nsec - since_boot_ns;
-}
-
-/* ps's "C": processor time over the life so far, at most 99. */
-static unsigned busy_percent(const struct stat_fields *f)
-{
-	int64_t age = age_ns(f->start_ticks), busy = (int64_t)(f->utime + f->stime) * (1000000000 / sysconf(_SC_CLK_TCK));
-	int64_t percent = age > 0 ? busy / (age / 100 + 1) : 0;
-	return percent > 99 ? 99 : (unsigned)percent;
-}
-
-static char *start_text(unsigned long long ticks)
-{
-	char out[16];
-	struct tm tm;
-	int64_t ago_ns = age_ns(ticks);
-	time_t start = (time_t)((clock_wall_ns() - ago_ns) / 1000000000);
-	localtime_r(&start, &tm);
-	strftime(out, sizeof(out), ago_ns < INT64_C(86400) * 1000000000 ? "%H:%M" : "%b%d", &tm);
-	return str_dup(out);
-}
-
-static char *tty_text(int tty)
-{
-	unsigned n = (unsigned)major((dev_t)tty);
-	return n == 136 ? str_printf("pts/%u", (unsigned)minor((dev_t)tty)) : str_dup("?");
-}
-
-/* Owners as they are inside. */
-static unsigned inner_id(const struct container *c, uid_t id)
-{
-	if (c->userns_slot < 0)
-		return id;
-	uint32_t first = USERNS_FIRST_ID + (uint32_t)c->userns_slot * USERNS_SIZE;
-	return id >= first && id - first < USERNS_SIZE ? id - first : id;
-}
-
-static void add_process(const struct container *c, pid_t pid, struct process_table *ret)
-{
-	char path[32];
-	struct stat st;
-	struct stat_fields f;
-	snprintf(path, sizeof(path), "/proc/%d", pid);
-	CLEANUP_FD int dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	/* Gone meanwhile. */
-	if (dir < 0 || fstat(dir, &st) < 0 || read_stat(dir, &f) < 0)
-		return;
-	CLEANUP_FREE char *command = read_command(dir), *start = start_text(f.start_ticks), *tty = tty_text(f.tty);
-	unsigned long long seconds = (f.utime + f.stime) / (unsigned long long)sysconf(_SC_CLK_TCK);
-	strv_printf(&ret->cells, "%u", inner_id(c, st.st_uid));
-	strv_printf(&ret->cells, "%d", pid);
-	strv_printf(&ret->cells, "%d", f.ppid);
-	strv_printf(&ret->cells, "%u", busy_percent(&f));
-	strv_add(&ret->cells, start);
-	strv_add(&ret->cells, tty);
-	strv_printf(&ret->cells, "%02llu:%02llu:%02llu", seconds / 3600, seconds / 60 % 60, seconds % 60);
-	strv_add(&ret->cells, command);
+	static const char *const titles[PROCESS_CELLS] = { "UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD" };
+	for (size_t i = 0; i < ARRAY_LEN(titles); i++)
+		strv_add(&ret->titles, titles[i]);
 }
 
 static void from_proc(const struct container *c, const pid_t *pids, size_t n, struct process_table *ret)
 {
-	static const char *const titles[] = { "UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD" };
-	for (size_t i = 0; i < ARRAY_LEN(titles); i++)
-		strv_add(&ret->titles, titles[i]);
+	/* Owners as they are inside. */
+	struct process_ids ids = { 0 };
+	if (c->userns_slot >= 0)
+		ids = (struct process_ids){ USERNS_FIRST_ID + (uint32_t)c->userns_slot * USERNS_SIZE, USERNS_SIZE };
+	add_titles(ret);
 	for (size_t i = 0; i < n; i++)
-		add_process(c, pids[i], ret);
+		process_describe(pids[i], &ids, &ret->cells);
+}
+
+/* Rows of cells, as a guest tells them. */
+static int from_guest(const struct container *c, const struct isolation *back_end, struct process_table *ret, struct err *err)
+{
+	CLEANUP_BUF struct buf text = BUF_INIT(TEXT_MAX_BYTES);
+	CLEANUP_STRV struct strv rows = { 0 };
+	struct isolation_handle handle = container_handle(c);
+	int r = back_end->processes(&handle, &text, err);
+	if (r < 0)
+		return r;
+	add_titles(ret);
+	strv_split(&rows, buf_str(&text), '\n');
+	for (size_t i = 0; i < rows.n; i++) {
+		CLEANUP_STRV struct strv cells = { 0 };
+		strv_split(&cells, rows.v[i], '\t');
+		if (cells.n == PROCESS_CELLS)
+			strv_extend(&ret->cells, &cells);
+	}
+	return 0;
 }
 
 /* ---- ps ---- */
@@ -239,7 +169,17 @@ int containers_top(struct engine *engine, const char *name, const struct strv *p
 	CLEANUP_FREE pid_t *pids = NULL;
 	size_t n = 0;
 	*ret = (struct process_table){ 0 };
+	const struct isolation *back_end = NULL;
 	int r = container_find(engine, name, &c, err);
+	if (r == 0)
+		r = isolation_get(c->level, &back_end, err);
+	if (r == 0 && back_end->processes && ps_args->n) {
+		r = err_set(err, ERR_UNSUPPORTED, 0, "options of ps need the host's processes, and %s has a kernel of its own", c->name);
+		err_hint(err, "hull exec %s ps ...      or: hull top %s", c->name, c->name);
+	}
+	if (r == 0 && back_end->processes)
+		return container_is_running(c) ? from_guest(c, back_end, ret, err) :
+						 err_set(err, ERR_CONFLICT, 0, "container %s is not running", c->id);
 	if (r == 0)
 		r = containers_pids(c, &pids, &n, err);
 	if (r < 0)

@@ -31,6 +31,8 @@ const char *isolation_level_name(enum isolation_level level);
  * -> microvm; "runsc", "gvisor" -> sandbox; "io.containerd.NAME.v2" likewise. */
 int isolation_level_parse(const char *name, enum isolation_level *ret, struct err *err) MUST_CHECK;
 
+struct buf;
+
 struct isolation_handle {
 	pid_t pid;                /* PID 1 of the workload, in the host's numbering */
 	uint64_t pid_start_ticks; /* field 22 of /proc/PID/stat: tells a reused number */
@@ -115,11 +117,21 @@ struct isolation {
 	int (*watch_memory)(const struct isolation_handle *handle, int *ret_fd, struct err *err);
 	/* Host pids of all processes (caller frees). */
 	int (*pids)(const struct isolation_handle *handle, pid_t **ret, size_t *ret_n, struct err *err);
+	/* Where the processes are another kernel's (else NULL): rows of process_table.h's
+	 * cells, separated by tabs, a line each. */
+	int (*processes)(const struct isolation_handle *handle, struct buf *ret, struct err *err);
 	/* For cp, in a process forked for it: from here on that process sees the
 	 * workload's files, with the owners that the workload sees, and no other;
 	 * its root and working directory are the workload's. It keeps its
 	 * descriptors, and processes of the workload cannot look into it. */
 	int (*enter_files)(const struct isolation_handle *handle, struct err *err);
+
+	/* The same where the files are another machine's (then enter_files is NULL): carry
+	 * out the order of @len bytes (the engine's struct copy_order) there. @control
+	 * and @data are the other sides of the engine's; @sends: the data comes out.
+	 * Returns when it is over; NULL: enter_files is to be used. */
+	int (*copy_files)(const struct isolation_handle *handle, const void *order, size_t len, bool sends, int control, int data,
+			  struct err *err);
 
 	/* Kill what is left of the workload and remove everything outside its
 	 * state folder that start() may have made (processes, cgroups). Works

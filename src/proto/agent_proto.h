@@ -19,7 +19,11 @@
  *   RESIZE (arg = rows << 16 | columns)               of its terminal; no answer
  *   KILL                 the session's client is gone: end its process, tell nothing
  *   STATS                -> STATS with struct agent_stats | ERROR
+ *   TOP                  -> DATA (rows of process_table.h), OK | ERROR
  *   UPDATE               document SPEC = resources    -> OK | ERROR
+ *   FILES (arg = 1: out of the guest)  document SPEC = struct copy_order: cp; then
+ *                        COPY both ways, DATA one way; at the end EXIT | ERROR
+ *   COPY                 a struct copy_message
  *   SHUTDOWN             end everything and power off
  *   DATA, EOF, CREDIT    of a stream of a session (enum agent_stream): a side may
  *                        send AGENT_WINDOW bytes, then as many as CREDIT (arg)
@@ -53,12 +57,15 @@ enum agent_type {
 	AGENT_RESIZE,
 	AGENT_KILL,
 	AGENT_STATS,
+	AGENT_TOP,
 	AGENT_UPDATE,
+	AGENT_FILES,
 	AGENT_SHUTDOWN,
 	/* both ways */
 	AGENT_DATA = 32,
 	AGENT_EOF,
 	AGENT_CREDIT,
+	AGENT_COPY,
 	/* to the host */
 	AGENT_HELLO = 64,
 	AGENT_OK,

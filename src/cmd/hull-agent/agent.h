@@ -7,6 +7,7 @@
  *   interfaces.c the network
  *   files.c     the host's files: the writable layer, volumes, bind mounts
  *   session.c   the workload and what is executed beside it
+ *   copy.c      cp
  *   launch.c    the short-lived process that starts one of them
  *
  * The walls around a process are those of the container level, whose code it
@@ -42,6 +43,7 @@ struct session {
 	int pty;
 	struct agent_source output[2];
 	struct agent_sink input;
+	struct loop_source control; /* of a copy */
 };
 
 struct agent {
@@ -74,6 +76,12 @@ int interfaces_set_up(const struct spec_interface *ifs, size_t n, struct err *er
 void session_frame(struct agent *a, const struct agent_frame *f, const char *payload);
 /* @pid is reaped. */
 void session_child_ended(struct agent *a, pid_t pid, int status);
+
+/* copy.c */
+int copy_start(struct session *s, bool sends, struct err *err) MUST_CHECK;
+void copy_told(struct session *s, const char *payload, size_t len);
+/* All that it said, before its end is told. */
+void copy_drain(struct session *s);
 
 /* launch.c */
 struct launched {

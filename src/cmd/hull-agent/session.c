@@ -16,6 +16,7 @@
 #include "agent.h"
 #include "container.h"
 #include "fd.h"
+#include "process_table.h"
 
 static void drop_documents(struct session *s)
 {
@@ -38,7 +39,7 @@ static struct session *add(struct agent *a, uint32_t id)
 		struct session *s = &a->sessions[i];
 		if (s->agent)
 			continue;
-		*s = (struct session){ .agent = a, .id = id, .pty = -1, .launch.fd = -1, .input.source.fd = -1 };
+		*s = (struct session){ .agent = a, .id = id, .pty = -1, .launch.fd = -1, .input.source.fd = -1, .control.fd = -1 };
 		s->output[0].source.fd = s->output[1].source.fd = -1;
 		for (int d = 0; d < AGENT_DOC_COUNT; d++)
 			s->documents[d] = BUF_INIT(AGENT_DOCUMENTS_MAX);
@@ -51,6 +52,8 @@ static void end(struct session *s)
 {
 	drop_documents(s);
 	cleanup_fd(&s->pty);
+	int control = loop_remove(&s->agent->loop, &s->control);
+	cleanup_fd(&control);
 	agent_sink_close(&s->input);
 	agent_source_close(&s->output[0]);
 	agent_source_close(&s->output[1]);
@@ -104,6 +107,34 @@ static void watch_memory(struct agent *a)
 	a->memory = (struct loop_source){ .fd = fd, .ready = memory_event, .ctx = a };
 	(void)!fd_set_nonblock(fd, true);
 	(void)!loop_watch(&a->loop, &a->memory, EPOLLIN);
+}
+
+/* All in one window: long command lines are cut when there are many. */
+static void answer_top(struct agent *a, uint32_t session)
+{
+	struct err err = ERR_INIT;
+	CLEANUP_FREE pid_t *pids = NULL;
+	CLEANUP_BUF struct buf text = BUF_INIT(AGENT_WINDOW);
+	const struct process_ids ids = { 0 };
+	size_t n = 0;
+	int r = isolation_container.pids(&a->handle, &pids, &n, &err);
+	size_t longest = n ? AGENT_WINDOW / n : 0;
+	for (size_t i = 0; i < n && r == 0; i++) {
+		CLEANUP_STRV struct strv cells = { 0 };
+		CLEANUP_FREE char *row = NULL;
+		process_describe(pids[i], &ids, &cells);
+		row = strv_join(&cells, "\t");
+		if (cells.n == PROCESS_CELLS)
+			r = buf_printf(&text, "%.*s\n", longest > 1 ? (int)longest - 1 : 0, row);
+	}
+	if (r < 0 && err_is_set(&err)) {
+		agent_link_send_error(&a->link, session, &err);
+		return;
+	}
+	for (size_t done = 0; done < text.len; done += AGENT_PAYLOAD_MAX)
+		agent_link_send(&a->link, AGENT_DATA, session, AGENT_STDOUT, 0, text.data + done,
+				text.len - done < AGENT_PAYLOAD_MAX ? text.len - done : AGENT_PAYLOAD_MAX);
+	agent_link_send(&a->link, AGENT_OK, session, 0, 0, NULL, 0);
 }
 
 static void answer_stats(struct agent *a, uint32_t session)
@@ -187,6 +218,7 @@ void session_child_ended(struct agent *a, pid_t pid, int status)
 		/* Before its start has been told: launched() goes on. */
 		if (!s->is_started)
 			return;
+		copy_drain(s);
 		agent_source_drain(&s->output[0]);
 		if (s->agent)
 			agent_source_drain(&s->output[1]);
@@ -382,6 +414,17 @@ static void update(struct session *s)
 	end(s);
 }
 
+static void copy_files(struct session *s, bool sends)
+{
+	struct err err = ERR_INIT;
+	s->output[0].done = output_done;
+	s->output[0].ctx = s;
+	int r = copy_start(s, sends, &err);
+	drop_documents(s);
+	if (r < 0)
+		fail(s, &err);
+}
+
 static void document(struct session *s, const struct agent_frame *f, const char *payload)
 {
 	if (f->len > AGENT_DOCUMENTS_MAX - s->documents_len || buf_append(&s->documents[f->stream], payload, f->len) < 0) {
@@ -435,6 +478,12 @@ static void in_session(struct session *s, const struct agent_frame *f, const cha
 	case AGENT_UPDATE:
 		update(s);
 		break;
+	case AGENT_FILES:
+		copy_files(s, f->arg);
+		break;
+	case AGENT_COPY:
+		copy_told(s, payload, f->len);
+		break;
 	case AGENT_SIGNAL:
 		send_signal(s, f);
 		break;
@@ -462,11 +511,16 @@ static void in_session(struct session *s, const struct agent_frame *f, const cha
 void session_frame(struct agent *a, const struct agent_frame *f, const char *payload)
 {
 	struct session *s = find(a, f->session);
-	bool opens = f->type == AGENT_DOCUMENT || f->type == AGENT_START || f->type == AGENT_EXEC || f->type == AGENT_UPDATE;
+	bool opens = f->type == AGENT_DOCUMENT || f->type == AGENT_START || f->type == AGENT_EXEC || f->type == AGENT_UPDATE ||
+		     f->type == AGENT_FILES;
 	if (f->type == AGENT_SHUTDOWN)
 		boot_power_off();
 	if (f->type == AGENT_STATS) {
 		answer_stats(a, f->session);
+		return;
+	}
+	if (f->type == AGENT_TOP) {
+		answer_top(a, f->session);
 		return;
 	}
 	if (!s && opens && !(s = add(a, f->session))) {

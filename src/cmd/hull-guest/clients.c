@@ -56,12 +56,15 @@ static void frame(struct agent_link *link, const struct agent_frame *f, const ch
 	case AGENT_DOCUMENT:
 	case AGENT_EXEC:
 	case AGENT_UPDATE:
+	case AGENT_FILES:
 		c->is_open = true;
 		break;
 	case AGENT_RESIZE:
 	case AGENT_STATS:
+	case AGENT_TOP:
 	case AGENT_DATA:
 	case AGENT_EOF:
+	case AGENT_COPY:
 		break;
 	default:
 		drop(c);

@@ -144,6 +144,42 @@ int guest_stats(const struct isolation_handle *handle, struct isolation_stats *r
 	return 0;
 }
 
+/* What comes for a while, appended; AGENT_OK ends it. */
+static int receive_text(int fd, struct buf *ret, struct err *err)
+{
+	static char payload[AGENT_PAYLOAD_MAX];
+	struct agent_frame f;
+	for (;;) {
+		int r = agent_read_frame(fd, &f, payload);
+		if (r < 0)
+			return r == -EAGAIN ? err_set(err, ERR_TIMEOUT, 0, "the guest did not answer in %d s", ANSWER_TIMEOUT_S) :
+					      err_set(err, ERR_CONFLICT, 0, "container is not running");
+		if (f.type == AGENT_ERROR) {
+			agent_error_unpack(payload, f.len, err);
+			return err->errnum < 0 ? err->errnum : -EIO;
+		}
+		if (f.type == AGENT_OK)
+			return 0;
+		if (f.type != AGENT_DATA || buf_append(ret, payload, f.len) < 0)
+			return err_set(err, ERR_SYSTEM, 0, "the guest gave a wrong answer");
+	}
+}
+
+int guest_processes(const struct isolation_handle *handle, struct buf *ret, struct err *err)
+{
+	CLEANUP_FD int fd = -1;
+	int r = guest_connect(handle, &fd, err);
+	if (r < 0)
+		return r;
+	r = agent_write_frame(fd, AGENT_TOP, AGENT_SESSION_WORKLOAD, 0, 0, NULL, 0);
+	r = r < 0 ? err_set(err, ERR_SYSTEM, r, "ask the guest") : receive_text(fd, ret, err);
+	/* It is shown to people. */
+	for (size_t i = 0; r == 0 && i < ret->len; i++)
+		if (((unsigned char)ret->data[i] < ' ' && ret->data[i] != '\t' && ret->data[i] != '\n') || ret->data[i] == 127)
+			ret->data[i] = '?';
+	return r;
+}
+
 int guest_watch_memory(const struct isolation_handle *handle, int *ret_fd, struct err *err)
 {
 	CLEANUP_FD int fd = -1;

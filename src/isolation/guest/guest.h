@@ -50,7 +50,11 @@ int guest_exec(const struct isolation_handle *handle, const struct runtime_spec 
 int guest_signal(const struct isolation_handle *handle, int signo, bool all, struct err *err);
 int guest_update(const struct isolation_handle *handle, const struct spec_resources *res, struct err *err);
 int guest_stats(const struct isolation_handle *handle, struct isolation_stats *ret, struct err *err);
+int guest_processes(const struct isolation_handle *handle, struct buf *ret, struct err *err);
 int guest_watch_memory(const struct isolation_handle *handle, int *ret_fd, struct err *err);
+/* copy.c */
+int guest_copy_files(const struct isolation_handle *handle, const void *order, size_t len, bool sends, int control, int data,
+		     struct err *err);
 int guest_destroy(const struct isolation_handle *handle, struct err *err);
 /* A connection to the supervisor; ERR_CONFLICT when there is none. */
 int guest_connect(const struct isolation_handle *handle, int *ret, struct err *err) MUST_CHECK;
