@@ -15,13 +15,14 @@ static const struct {
 	{ AGENT_DOCUMENT, 1, AGENT_PAYLOAD_MAX },
 	{ AGENT_DATA, 1, AGENT_PAYLOAD_MAX },
 	{ AGENT_COPY, 1, AGENT_PAYLOAD_MAX },
+	{ AGENT_NAMES, 1, AGENT_NAMES_MAX },
 	{ AGENT_ERROR, sizeof(struct agent_error), sizeof(struct agent_error) },
 	{ AGENT_STATS_ARE, sizeof(struct agent_stats), sizeof(struct agent_stats) },
 };
 
 static bool is_known(uint16_t type)
 {
-	return (type >= AGENT_DOCUMENT && type <= AGENT_SHUTDOWN) || (type >= AGENT_DATA && type <= AGENT_COPY) ||
+	return (type >= AGENT_DOCUMENT && type <= AGENT_SHUTDOWN) || (type >= AGENT_DATA && type <= AGENT_NAMES) ||
 	       (type >= AGENT_HELLO && type <= AGENT_OOM);
 }
 

@@ -29,6 +29,7 @@
  *                        send AGENT_WINDOW bytes, then as many as CREDIT (arg)
  *                        grants. So what one side has to keep for the other is
  *                        bounded, and no stream ever holds up a request.
+ *   NAMES                a DNS message: the guest's question, the host's answer
  *   OOM (arg = kills)    the guest tells that processes were killed for memory
  *
  * Neither side may trust the other: whoever breaks a rule is disconnected, and
@@ -46,6 +47,7 @@
 /* All documents of a session together. */
 #define AGENT_DOCUMENTS_MAX (8u << 20)
 #define AGENT_SESSION_WORKLOAD 1u
+#define AGENT_NAMES_MAX 4096u
 #define AGENT_SESSIONS_MAX 96u
 
 enum agent_type {
@@ -66,6 +68,7 @@ enum agent_type {
 	AGENT_EOF,
 	AGENT_CREDIT,
 	AGENT_COPY,
+	AGENT_NAMES,
 	/* to the host */
 	AGENT_HELLO = 64,
 	AGENT_OK,

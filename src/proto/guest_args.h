@@ -14,7 +14,7 @@
 #include "err.h"
 
 enum guest_fd {
-	GUEST_FD_REPORT = 3, /* SOCK_SEQPACKET: one struct guest_report */
+	GUEST_FD_REPORT = 3, /* SOCK_SEQPACKET: struct guest_report */
 	GUEST_FD_AGENT,      /* the stream to the agent */
 	GUEST_FD_REQUEST,    /* a file: the frames that start the process */
 	GUEST_FD_LISTEN,     /* guest.sock */
@@ -25,11 +25,18 @@ enum guest_fd {
 			      * GUEST_FD_AGENT as its bell, then one with GUEST_FD_PORT */
 	GUEST_FD_PORT,       /* the guest's FUSE messages: a stream, or a bell */
 	GUEST_FD_FILES,      /* the stream to hull-files */
+	GUEST_FD_NAMES,      /* a socket that asks the name server, or /dev/null */
 	GUEST_FD_END
 };
 
+enum guest_report_kind {
+	GUEST_FAILED,
+	GUEST_STARTED,
+	GUEST_NAMES, /* before it: the sockets for names come along */
+};
+
 struct guest_report {
-	int32_t is_started;
+	int32_t kind;
 	struct err err;
 };
 

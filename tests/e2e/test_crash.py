@@ -36,6 +36,7 @@ SCENARIOS = [
     Scenario("run --rm", ("run", "--rm", "--name", "cc", "-p", PORT, "demo", "true"), undone=True),
     Scenario("run", ("run", "--name", "cc", "-v", "/data", "--network", "none", "demo", "sh", "-c", "exit 3"), undone=True),
     Scenario("run -d", RUN_D, undone=True),
+    Scenario("run --rm in a sandbox", ("run", "--rm", "--isolation=sandbox", "--name", "cc", "-p", PORT, "demo", "true"), undone=True),
     Scenario("run of a missing command", ("run", "--name", "cc", "-p", PORT, "demo", "nothing-of-this-name"), undone=True),
     Scenario("run with a policy", ("run", "--name", "cc", "-p", PORT, "-d", "--restart", "on-failure:2", "demo", "false"), undone=True),
     Scenario("create", ("create", "--name", "cc", "-p", PORT, *LONG)),
@@ -94,10 +95,10 @@ class Crash(HullTest):
     # ---- one death
 
     def quiet(self, seconds=10):
-        """Wait until only monitors of running workloads, and their name server, are there."""
+        """Wait until only monitors of running workloads, with what serves them, are there."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            found = {pid: name for pid, name in leaks.processes(self.hull).items() if name != "hull-names"}
+            found = {pid: name for pid, name in leaks.processes(self.hull).items() if name not in ("hull-names", "hull-guest", "hull-files")}
             monitors = {pid for pid, name in found.items() if name == "hull-monitor"}
             if monitors == set(found) and not any(leaks.parent_of(pid) in monitors for pid in monitors):
                 return

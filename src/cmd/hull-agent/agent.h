@@ -6,6 +6,7 @@
  *   storage.c   layers and the writable directory
  *   interfaces.c the network
  *   files.c     the host's files: the writable layer, volumes, bind mounts
+ *   names.c     questions to the host's name server
  *   session.c   the workload and what is executed beside it
  *   copy.c      cp
  *   launch.c    the short-lived process that starts one of them
@@ -14,6 +15,8 @@
  * calls: a guest may hold more than one workload some day, and what is the same
  * code behaves the same. */
 #pragma once
+
+#include <netinet/in.h>
 
 #include "agent_link.h"
 #include "agent_proto.h"
@@ -46,11 +49,26 @@ struct session {
 	struct loop_source control; /* of a copy */
 };
 
+#define NAMES_QUESTIONS 256u
+
+struct names_question {
+	struct sockaddr_in from; /* port 0: answered */
+	unsigned char id[2];
+	uint16_t own_id;
+};
+
+struct names {
+	struct loop_source source;
+	uint16_t next;
+	struct names_question questions[NAMES_QUESTIONS];
+};
+
 struct agent {
 	struct loop loop;
 	struct agent_link link;
 	struct loop_source children;
 	struct boot_ports ports;
+	struct names names;
 	pid_t syncer; /* writes back what the workload wrote, before its end is told */
 	struct runtime_spec *spec;
 	struct isolation_handle handle;
@@ -66,6 +84,10 @@ _Noreturn void boot_power_off(void);
 
 /* files.c: at AGENT_SHARES_DIR. */
 int files_mount(const struct boot_ports *ports, struct err *err) MUST_CHECK;
+
+/* names.c */
+int names_start(struct agent *a, struct err *err) MUST_CHECK;
+void names_answer(struct agent *a, const char *payload, size_t len);
 
 /* storage.c */
 int storage_mount(struct runtime_spec *spec, struct err *err) MUST_CHECK;

@@ -57,6 +57,7 @@ static int run(struct agent *a, struct err *err)
 		r = boot_connect(&a->ports, err);
 	if (r < 0)
 		return r;
+	a->names.source.fd = a->memory.fd = -1;
 	r = loop_init(&a->loop);
 	if (r == 0)
 		r = watch_children(a);

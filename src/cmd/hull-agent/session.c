@@ -363,6 +363,8 @@ static int prepare(struct session *s, struct err *err)
 		a->spec->init_path = str_dup(AGENT_FILES_DIR "/" AGENT_INIT_NAME);
 	}
 	r = interfaces_set_up(a->spec->interfaces, a->spec->interfaces_n, err);
+	if (r == 0 && a->spec->has_name_sockets)
+		r = names_start(a, err);
 	if (r == 0 && uses_files(a->spec))
 		r = files_mount(&a->ports, err);
 	return r < 0 ? r : storage_mount(a->spec, err);
@@ -517,6 +519,10 @@ void session_frame(struct agent *a, const struct agent_frame *f, const char *pay
 		boot_power_off();
 	if (f->type == AGENT_STATS) {
 		answer_stats(a, f->session);
+		return;
+	}
+	if (f->type == AGENT_NAMES) {
+		names_answer(a, payload, f->len);
 		return;
 	}
 	if (f->type == AGENT_TOP) {

@@ -58,9 +58,9 @@ static int limit_calls(void)
 	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0 ? -errno : 0;
 }
 
-static int leave_files(void)
+static int leave_files(bool leaves_network)
 {
-	if (unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+	if (unshare(CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | (leaves_network ? CLONE_NEWNET : 0)) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return -errno;
 	CLEANUP_FD int empty = mount_new_tmpfs("mode=555,size=0,nr_inodes=1");
 	if (empty < 0)
@@ -73,11 +73,11 @@ static int leave_files(void)
 	return r;
 }
 
-int confine(uid_t uid, gid_t gid, struct err *err)
+int confine(uid_t uid, gid_t gid, bool leaves_network, struct err *err)
 {
 	struct rlimit none = { 0, 0 }, files = { 512, 512 };
 	pid_t parent = getppid();
-	int r = leave_files();
+	int r = leave_files(leaves_network);
 	if (r == 0 && (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0))
 		r = -errno;
 	if (r == 0)

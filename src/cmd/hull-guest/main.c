@@ -19,7 +19,7 @@ static int report = GUEST_FD_REPORT;
 
 static void tell(const struct err *err)
 {
-	struct guest_report r = { .is_started = err == NULL };
+	struct guest_report r = { .kind = err ? GUEST_FAILED : GUEST_STARTED };
 	if (err)
 		r.err = *err;
 	if (report >= 0)
@@ -109,7 +109,7 @@ int main(int argc, char **argv)
 		(void)!fd_set_cloexec(fd, true);
 	r.is_terminal = str_eq(argv[4], "1");
 	r.null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	if (r.null < 0 || confine((uid_t)uid, (gid_t)gid, &err) < 0) {
+	if (r.null < 0 || confine((uid_t)uid, (gid_t)gid, is_relay, &err) < 0) {
 		if (!err_is_set(&err))
 			(void)err_set(&err, ERR_SYSTEM, -errno, "open /dev/null");
 		tell(&err);

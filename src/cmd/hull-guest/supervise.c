@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -43,7 +44,7 @@ static int end_machine(bool is_killed)
 
 static void report(struct supervisor *s, const struct err *err)
 {
-	struct guest_report r = { .is_started = err == NULL };
+	struct guest_report r = { .kind = err ? GUEST_FAILED : GUEST_STARTED };
 	if (err)
 		r.err = *err;
 	if (s->report < 0)
@@ -166,6 +167,10 @@ static void agent_frame(struct agent_link *link, const struct agent_frame *f, co
 			send_request(s);
 	} else if (f->type < AGENT_DATA || !s->has_greeted) {
 		r = -EBADMSG;
+	} else if (f->type == AGENT_NAMES) {
+		/* A question that finds no room is asked again. */
+		if (s->names.fd >= 0)
+			(void)!send(s->names.fd, payload, f->len, MSG_DONTWAIT | MSG_NOSIGNAL);
 	} else if (f->type == AGENT_OOM) {
 		client_tell_oom(s, f->arg);
 	} else {
@@ -232,6 +237,15 @@ static void machine_ended(void *ctx, uint32_t events)
 	lose(s, code == 128 + SIGKILL ? code : EXIT_LOST, "the guest's kernel ended early");
 }
 
+static void names_ready(void *ctx, uint32_t events)
+{
+	struct supervisor *s = ctx;
+	char message[AGENT_NAMES_MAX];
+	ssize_t n = recv(s->names.fd, message, sizeof(message), MSG_DONTWAIT);
+	if (n > 0)
+		agent_link_send(&s->agent, AGENT_NAMES, 0, 0, 0, message, (size_t)n);
+}
+
 static void boot_timed_out(void *ctx)
 {
 	lose(ctx, EXIT_LOST, "the guest did not come up in time");
@@ -281,6 +295,10 @@ void supervise(struct relay *relay)
 		r = watch(s, &s->listener, GUEST_FD_LISTEN, client_accept);
 	if (r == 0)
 		r = watch(s, &s->console, GUEST_FD_CONSOLE, console_ready);
+	struct stat st;
+	s->names.fd = -1;
+	if (r == 0 && fstat(GUEST_FD_NAMES, &st) == 0 && S_ISSOCK(st.st_mode))
+		r = watch(s, &s->names, GUEST_FD_NAMES, names_ready);
 	s->machine = (struct loop_source){ .fd = GUEST_FD_MACHINE, .ready = machine_ended, .ctx = s };
 	if (r == 0)
 		r = loop_watch(&s->loop, &s->machine, EPOLLIN);

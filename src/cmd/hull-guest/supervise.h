@@ -28,7 +28,7 @@ struct supervisor {
 	struct loop loop;
 	struct agent_link agent;
 	struct relay relay;
-	struct loop_source listener, machine, console;
+	struct loop_source listener, machine, console, names;
 	struct pump files; /* between the guest's FUSE and hull-files */
 	struct loop_timer boot, kill;
 	int report; /* -1: it has been told */

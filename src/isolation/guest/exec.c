@@ -55,7 +55,7 @@ int guest_exec(const struct isolation_handle *handle, const struct runtime_spec 
 	}
 	cleanup_fd(&theirs);
 	*ret_pid = pid;
-	r = guest_wait_report(own, err);
+	r = guest_wait_report(own, NULL, err);
 	if (r == 0)
 		*ret_pty = TAKE_FD(master);
 	return r;

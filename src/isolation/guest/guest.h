@@ -88,4 +88,5 @@ int guest_terminal_open(const struct spec_process *process, struct guest_termina
 int guest_execute(const struct runtime_spec *spec, const char *mode, const int stdio[3], bool is_terminal, const int *fds, size_t n,
 		  struct err *err) MUST_CHECK;
 /* In the launcher: wait for the answer. */
-int guest_wait_report(int sock, struct err *err) MUST_CHECK;
+/* @ret_names (may be NULL): the sockets for names, if they come. */
+int guest_wait_report(int sock, int ret_names[2], struct err *err) MUST_CHECK;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
@@ -19,6 +20,8 @@
 #include "guest.h"
 #include "guest_args.h"
 #include "internal.h"
+#include "name_sockets.h"
+#include "names_proto.h"
 #include "net_attach.h"
 #include "process.h"
 
@@ -95,11 +98,41 @@ struct supervisor_args {
 	int report, request;
 };
 
+/* A network with nothing but a loopback, where the guest's questions for names are
+ * asked. The sockets that answer there go to the monitor. */
+static int make_names(const struct supervisor_args *a, int *ret, struct err *err)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons(53) };
+	int sockets[2] = { -1, -1 };
+	const struct guest_report report = { .kind = GUEST_NAMES };
+	if (unshare(CLONE_NEWNET) < 0)
+		return err_set(err, ERR_SYSTEM, -errno, "make a network namespace");
+	if (!a->spec->has_name_sockets) {
+		*ret = open("/dev/null", O_RDWR | O_CLOEXEC);
+		return *ret < 0 ? err_set(err, ERR_SYSTEM, -errno, "open /dev/null") : 0;
+	}
+	CLEANUP_FD int netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	int r = netns < 0 ? err_set(err, ERR_SYSTEM, -errno, "open the network namespace") : net_configure(NULL, 0, err);
+	if (r == 0)
+		r = name_sockets_open(netns, sockets, err);
+	if (r < 0)
+		return r;
+	CLEANUP_FD int udp = sockets[0], tcp = sockets[1];
+	CLEANUP_FD int client = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (client < 0 || inet_pton(AF_INET, NAMES_ADDRESS, &at.sin_addr) != 1 || connect(client, (struct sockaddr *)&at, sizeof(at)) < 0)
+		return err_set(err, ERR_SYSTEM, -errno, "open a socket to the name server");
+	r = fd_send(a->report, &report, sizeof(report), sockets, 2);
+	if (r < 0)
+		return err_set(err, ERR_SYSTEM, r, "hand over the sockets for names");
+	*ret = TAKE_FD(client);
+	return 0;
+}
+
 /* The new process, until it is hull-guest. */
 static int become_supervisor(const struct supervisor_args *a, struct err *err)
 {
 	struct guest_machine m = GUEST_MACHINE_INIT;
-	int listener = -1, files = -1;
+	int listener = -1, files = -1, names = -1;
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
 		return err_set(err, ERR_SYSTEM, -errno, "ask to die with the monitor");
 	setsid();
@@ -115,6 +148,8 @@ static int become_supervisor(const struct supervisor_args *a, struct err *err)
 	/* It got ready meanwhile. */
 	if (r == 0)
 		r = files_recv_started(files, err);
+	if (r == 0)
+		r = make_names(a, &names, err);
 	if (r < 0)
 		return r;
 	if (m.ring < 0)
@@ -125,6 +160,7 @@ static int become_supervisor(const struct supervisor_args *a, struct err *err)
 		[GUEST_FD_STATS - 3] = stats,      [GUEST_FD_RING - 3] = m.ring,
 		[GUEST_FD_PORT - 3] = m.files,
 		[GUEST_FD_FILES - 3] = files,
+		[GUEST_FD_NAMES - 3] = names,
 	};
 	FAULT_HERE("guest.booted");
 	return guest_execute(a->spec, "supervise", a->stdio, a->spec->process.terminal, fds, ARRAY_LEN(fds), err);
@@ -182,7 +218,7 @@ static int launch(const struct guest_level *level, const struct runtime_spec *sp
 	r = process_start_ticks(pid, &handle->pid_start_ticks);
 	if (r < 0)
 		return err_set(err, ERR_SYSTEM, r, "look at the new process");
-	r = guest_wait_report(own, err);
+	r = guest_wait_report(own, ret->names, err);
 	if (r == 0)
 		ret->pty = TAKE_FD(master);
 	return r;

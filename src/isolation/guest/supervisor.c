@@ -77,13 +77,24 @@ int guest_execute(const struct runtime_spec *spec, const char *mode, const int s
 	return r;
 }
 
-int guest_wait_report(int sock, struct err *err)
+int guest_wait_report(int sock, int ret_names[2], struct err *err)
 {
 	struct guest_report report;
-	ssize_t n = fd_recv(sock, &report, sizeof(report), NULL, 0, NULL);
-	if (n != (ssize_t)sizeof(report))
-		return err_set(err, ERR_SYSTEM, n < 0 ? (int)n : 0, "the supervisor of the guest died");
-	if (report.is_started)
+	for (;;) {
+		int fds[2] = { -1, -1 };
+		size_t n = 0;
+		ssize_t got = fd_recv(sock, &report, sizeof(report), fds, 2, &n);
+		if (got != (ssize_t)sizeof(report))
+			return err_set(err, ERR_SYSTEM, got < 0 ? (int)got : 0, "the supervisor of the guest died");
+		if (report.kind != GUEST_NAMES)
+			break;
+		for (int i = 0; i < 2; i++) {
+			if (ret_names)
+				ret_names[i] = TAKE_FD(fds[i]);
+			cleanup_fd(&fds[i]);
+		}
+	}
+	if (report.kind == GUEST_STARTED)
 		return 0;
 	*err = report.err;
 	return err->errnum < 0 ? err->errnum : -EIO;
