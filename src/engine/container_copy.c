@@ -146,6 +146,8 @@ static int copy_start(struct copy *c, bool sends, struct err *err)
 		if (r == 0 && !c->is_running)
 			r = plan_mounts(c, err);
 	}
+	if (r == 0 && c->files.c->status == CONTAINER_PAUSED)
+		r = container_check_answers(c->files.c, err);
 	if (r < 0)
 		return r;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control) < 0)
@@ -224,7 +226,7 @@ int containers_copy_from(struct engine *engine, const struct copy_request *reque
 	if (r == 0)
 		r = hear(&c, &m, err);
 	if (r < 0)
-		return in_container(&c, r, err);
+		return c.control >= 0 ? in_container(&c, r, err) : r;
 	r = check_subject(&m, err);
 	if (r < 0)
 		return r;
@@ -268,7 +270,7 @@ int containers_copy_to(struct engine *engine, const struct copy_request *request
 	/* A child that failed on its way in has said why. */
 	int a = r == 0 || c.control >= 0 ? hear(&c, &answer, err) : r;
 	if (a < 0)
-		return in_container(&c, a, err);
+		return c.control >= 0 ? in_container(&c, a, err) : a;
 	r = write_subject(&c, source, &m.subject, ret_bytes, err);
 	r = copy_finish(&c, r, NULL, err);
 	return r < 0 ? r : event_record_container(engine, c.files.c, "extract-to-dir", NULL, err);

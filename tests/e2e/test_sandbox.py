@@ -45,6 +45,16 @@ class Sandbox(HullTest):
             self.assertIn("a kernel of its own", err)
             self.assertIn("try:", err)
 
+    def test_a_paused_kernel_answers_nobody(self):
+        self.hull("run", "-d", "--name", "still", "demo", "sleep", "600")
+        self.hull("pause", "still")
+        for words in (("cp", "still:/etc/passwd", "-"), ("top", "still")):
+            err = self.hull(*words, code=1).err
+            self.assertIn("is paused", err)
+            self.assertIn("hull unpause still", err)
+        self.hull("unpause", "still")
+        self.assertIn("sleep 600", self.hull.out("top", "still"))
+
     def test_memory(self):
         self.hull("run", "--name", "hog", "-m", "32m", "demo", "sh", "-c", "x=a; while :; do x=$x$x; done", code=137)
         self.assertEqual(self.hull.out("inspect", "-f", "{{.State.OOMKilled}}", "hog"), "true")
