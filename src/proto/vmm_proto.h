@@ -63,6 +63,8 @@ struct vmm_device {
 
 #define VMM_START_UART 1u   /* a serial port at 0x3f8 that prints: for a kernel's early messages */
 #define VMM_START_SHARED 2u /* memory others can be given (vhost-user) */
+/* For a kernel without ACPI: processors in an MP table, devices on the command line. */
+#define VMM_START_NO_ACPI 4u
 
 struct vmm_start {
 	uint32_t magic, bytes; /* sizeof(struct vmm_start) */

@@ -118,9 +118,14 @@ void arch_lay_out(struct machine *m, uint64_t bytes);
 uint64_t arch_window_gpa(unsigned index);
 unsigned arch_window_irq(unsigned index);
 unsigned arch_uart_irq(void);
-/* Load kernel, initramfs (-1: none) and command line; describe @windows devices. The
- * files are the user's: nothing in them is trusted. */
-int arch_load(struct machine *m, int kernel_fd, int initramfs_fd, const char *cmdline, unsigned vcpus,
-	      unsigned windows, struct err *err) MUST_CHECK;
+/* What the kernel is told. */
+struct boot_info {
+	const char *cmdline;
+	unsigned vcpus, windows;
+	bool has_acpi;
+};
+/* Load kernel and initramfs (-1: none), and what they are told. The files are the
+ * user's: nothing in them is trusted. */
+int arch_load(struct machine *m, int kernel_fd, int initramfs_fd, const struct boot_info *info, struct err *err) MUST_CHECK;
 /* A vCPU's exit that is not about a window. False: not known, the machine cannot go on. */
 bool arch_exit(struct vcpu *vcpu);

@@ -3,7 +3,7 @@
  * tests and measurements. The guest's serial port is standard output; the last
  * lines on standard error say how it ended and how long it took.
  *
- *   --vmm FILE --memory MIB --cpus N --initramfs FILE --cmdline TEXT --no-uart
+ *   --vmm FILE --memory MIB --cpus N --initramfs FILE --cmdline TEXT --no-uart --no-acpi
  *   --rng --console --disk FILE --pmem FILE --balloon
  *   --uid N              who it is outside, user and group
  *   --repeat N --quiet   as many times, one after another
@@ -158,12 +158,12 @@ static int run_once(void)
 
 int main(int argc, char **argv)
 {
-	enum { VMM = 1, MEMORY, CPUS, INITRAMFS, CMDLINE, NO_UART, RNG, CONSOLE, DISK, PMEM, BALLOON, REPEAT, QUIET, FIRST, REPORT, UID };
+	enum { VMM = 1, MEMORY, CPUS, INITRAMFS, CMDLINE, NO_UART, RNG, CONSOLE, DISK, PMEM, BALLOON, REPEAT, QUIET, FIRST, REPORT, UID, NO_ACPI };
 	static const struct option options[] = {
 		{ "vmm", 1, NULL, VMM }, { "memory", 1, NULL, MEMORY }, { "cpus", 1, NULL, CPUS }, { "initramfs", 1, NULL, INITRAMFS },
 		{ "cmdline", 1, NULL, CMDLINE }, { "no-uart", 0, NULL, NO_UART }, { "rng", 0, NULL, RNG }, { "console", 0, NULL, CONSOLE },
 		{ "disk", 1, NULL, DISK }, { "pmem", 1, NULL, PMEM }, { "balloon", 0, NULL, BALLOON }, { "repeat", 1, NULL, REPEAT },
-		{ "quiet", 0, NULL, QUIET }, { "until-first", 0, NULL, FIRST }, { "memory-report", 0, NULL, REPORT }, { "uid", 1, NULL, UID }, { 0 } };
+		{ "quiet", 0, NULL, QUIET }, { "until-first", 0, NULL, FIRST }, { "memory-report", 0, NULL, REPORT }, { "uid", 1, NULL, UID }, { "no-acpi", 0, NULL, NO_ACPI }, { 0 } };
 	int repeat = 1, status = 0;
 	start.kvm = add_fd(open("/dev/kvm", O_RDWR | O_CLOEXEC), "/dev/kvm");
 	for (int c; (c = getopt_long(argc, argv, "+", options, NULL)) != -1;) {
@@ -182,6 +182,7 @@ int main(int argc, char **argv)
 		case REPEAT: repeat = atoi(optarg); break;
 		case QUIET: is_quiet = true; break;
 		case FIRST: is_until_first = true; break;
+		case NO_ACPI: start.flags |= VMM_START_NO_ACPI; break;
 		case UID: start.uid = start.gid = (uint32_t)atoll(optarg); break;
 		case REPORT: has_memory_report = true; break;
 		default: return 125;

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <asm/bootparam.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "acpi_tables.h"
 #include "layout.h"
 #include "load.h"
+#include "mp_table.h"
 
 static_assert(sizeof(((struct boot_plan *)0)->setup_header) >= sizeof(struct setup_header), "all of it is copied");
 
@@ -55,7 +57,7 @@ static int write_page_tables(struct machine *m)
 	return guest_memory_write(&m->mem, PAGE_TABLES_ADDRESS, tables, sizeof(tables));
 }
 
-static int write_boot_params(struct machine *m, const struct boot_plan *plan, size_t cmdline_len)
+static int write_boot_params(struct machine *m, const struct boot_plan *plan, size_t cmdline_len, uint64_t rsdp)
 {
 	struct boot_params params = { 0 };
 	struct range ranges[RANGES_MAX];
@@ -72,7 +74,7 @@ static int write_boot_params(struct machine *m, const struct boot_plan *plan, si
 	params.hdr.cmdline_size = (uint32_t)cmdline_len;
 	params.hdr.ramdisk_image = (uint32_t)plan->initramfs;
 	params.hdr.ramdisk_size = (uint32_t)plan->initramfs_bytes;
-	params.acpi_rsdp_addr = ACPI_ADDRESS;
+	params.acpi_rsdp_addr = rsdp;
 	params.e820_entries = (uint8_t)memory_map(m, ranges);
 	for (unsigned i = 0; i < params.e820_entries; i++) {
 		params.e820_table[i].addr = ranges[i].addr;
@@ -82,7 +84,7 @@ static int write_boot_params(struct machine *m, const struct boot_plan *plan, si
 	return guest_memory_write(&m->mem, BOOT_PARAMS_ADDRESS, &params, sizeof(params));
 }
 
-static int write_start_info(struct machine *m, const struct boot_plan *plan)
+static int write_start_info(struct machine *m, const struct boot_plan *plan, uint64_t rsdp)
 {
 	struct {
 		struct pvh_start_info info;
@@ -96,7 +98,7 @@ static int write_start_info(struct machine *m, const struct boot_plan *plan)
 		.nr_modules = plan->initramfs_bytes ? 1 : 0,
 		.modules = START_INFO_ADDRESS + offsetof(__typeof__(all), module),
 		.cmdline = CMDLINE_ADDRESS,
-		.rsdp = ACPI_ADDRESS,
+		.rsdp = rsdp,
 		.memmap = START_INFO_ADDRESS + offsetof(__typeof__(all), map),
 		.memmap_entries = memory_map(m, ranges),
 	};
@@ -106,22 +108,54 @@ static int write_start_info(struct machine *m, const struct boot_plan *plan)
 	return guest_memory_write(&m->mem, START_INFO_ADDRESS, &all, sizeof(all));
 }
 
-int load_boot_data(struct machine *m, const struct boot_plan *plan, const char *cmdline, unsigned vcpus, unsigned windows,
-		   struct err *err)
+/* The command line of a kernel that does not learn of devices otherwise has them
+ * (Documentation/admin-guide/kernel-parameters.txt, virtio_mmio.device). */
+static int write_cmdline(struct machine *m, const struct boot_info *info, size_t *ret_len)
 {
-	const struct acpi_machine machine = { vcpus, windows, arch_window_gpa, arch_window_irq };
-	/* null, null, 64-bit code, data, task: the selectors that both protocols ask for. */
+	char text[VMM_CMDLINE_MAX];
+	size_t len = strlen(info->cmdline);
+	if (len >= sizeof(text))
+		return -E2BIG;
+	memcpy(text, info->cmdline, len + 1);
+	for (unsigned i = 0; i < info->windows && !info->has_acpi; i++) {
+		int n = snprintf(text + len, sizeof(text) - len, " virtio_mmio.device=4K@0x%llx:%u", (unsigned long long)arch_window_gpa(i),
+				 arch_window_irq(i));
+		if (n < 0 || (size_t)n >= sizeof(text) - len)
+			return -E2BIG;
+		len += (size_t)n;
+	}
+	*ret_len = len;
+	return guest_memory_write(&m->mem, CMDLINE_ADDRESS, text, len + 1);
+}
+
+static int write_tables(struct machine *m, const struct boot_info *info)
+{
+	const struct acpi_machine machine = { info->vcpus, info->windows, arch_window_gpa, arch_window_irq };
+	uint64_t at = info->has_acpi ? ACPI_ADDRESS : MP_TABLE_ADDRESS;
+	size_t bytes = info->has_acpi ? ACPI_BYTES : MP_TABLE_BYTES;
+	uint8_t *out = guest_memory_at(&m->mem, at, bytes, GUEST_WRITE);
+	if (!out)
+		return -ENOMEM;
+	return info->has_acpi ? acpi_write(out, bytes, at, &machine) : mp_table_write(out, bytes, (uint32_t)at, info->vcpus);
+}
+
+int load_boot_data(struct machine *m, const struct boot_plan *plan, const struct boot_info *info, struct err *err)
+{
+	/* null, null, code, data, task: the selectors that both protocols ask for. */
 	const uint64_t gdt[5] = { 0, 0, plan->kind == BOOT_64 ? UINT64_C(0x00af9b000000ffff) : UINT64_C(0x00cf9b000000ffff),
 				  UINT64_C(0x00cf93000000ffff), UINT64_C(0x00008b0000000067) };
-	uint8_t *acpi = guest_memory_at(&m->mem, ACPI_ADDRESS, ACPI_BYTES, GUEST_WRITE);
-	int r = acpi ? acpi_write(acpi, ACPI_BYTES, ACPI_ADDRESS, &machine) : -ENOMEM;
+	size_t cmdline_len = 0;
+	int r = write_cmdline(m, info, &cmdline_len);
+	if (r == -E2BIG)
+		return err_set(err, ERR_INVALID, 0, "the kernel's command line is longer than %d bytes", VMM_CMDLINE_MAX - 1);
 	if (r >= 0)
-		r = guest_memory_write(&m->mem, CMDLINE_ADDRESS, cmdline, strlen(cmdline) + 1);
+		r = write_tables(m, info);
 	if (r >= 0)
 		r = guest_memory_write(&m->mem, GDT_ADDRESS, gdt, sizeof(gdt));
 	if (r >= 0 && plan->kind == BOOT_64)
 		r = write_page_tables(m);
+	uint64_t rsdp = info->has_acpi ? ACPI_ADDRESS : 0;
 	if (r >= 0)
-		r = plan->kind == BOOT_64 ? write_boot_params(m, plan, strlen(cmdline)) : write_start_info(m, plan);
+		r = plan->kind == BOOT_64 ? write_boot_params(m, plan, cmdline_len, rsdp) : write_start_info(m, plan, rsdp);
 	return r < 0 ? err_set(err, ERR_SYSTEM, r, "write what the kernel is handed") : 0;
 }

@@ -23,6 +23,9 @@
 #define PAGE_TABLES_ADDRESS UINT64_C(0x9000) /* 1 + 1 + 4 pages */
 #define CMDLINE_ADDRESS UINT64_C(0x20000)
 #define LOW_RAM_END UINT64_C(0x9fc00)
+/* In the last KiB of low memory, where kernels look for it. */
+#define MP_TABLE_ADDRESS LOW_RAM_END
+#define MP_TABLE_BYTES 0x400u
 #define ACPI_ADDRESS UINT64_C(0xe0000)
 #define ACPI_BYTES 0x10000u
 #define KERNEL_ADDRESS UINT64_C(0x100000)

@@ -160,8 +160,7 @@ static int place_initramfs(struct machine *m, int fd, struct boot_plan *plan, st
 	return load_range(m, fd, 0, plan->initramfs, bytes, err);
 }
 
-int arch_load(struct machine *m, int kernel_fd, int initramfs_fd, const char *cmdline, unsigned vcpus, unsigned windows,
-	      struct err *err)
+int arch_load(struct machine *m, int kernel_fd, int initramfs_fd, const struct boot_info *info, struct err *err)
 {
 	struct stat st;
 	char magic[4] = "";
@@ -173,7 +172,7 @@ int arch_load(struct machine *m, int kernel_fd, int initramfs_fd, const char *cm
 	if (r >= 0 && initramfs_fd >= 0)
 		r = place_initramfs(m, initramfs_fd, &plan, err);
 	if (r >= 0)
-		r = load_boot_data(m, &plan, cmdline, vcpus, windows, err);
+		r = load_boot_data(m, &plan, info, err);
 	m->entry = plan.entry;
 	m->is_pvh = plan.kind == BOOT_PVH;
 	return r;

@@ -24,8 +24,7 @@ struct boot_plan {
 
 int load_bzimage(struct machine *m, int fd, uint64_t file_bytes, struct boot_plan *plan, struct err *err) MUST_CHECK;
 int load_elf(struct machine *m, int fd, uint64_t file_bytes, struct boot_plan *plan, struct err *err) MUST_CHECK;
-/* Command line, memory map, ACPI, page tables. */
-int load_boot_data(struct machine *m, const struct boot_plan *plan, const char *cmdline, unsigned vcpus, unsigned windows,
-		   struct err *err) MUST_CHECK;
+/* Command line, memory map, tables, page tables. */
+int load_boot_data(struct machine *m, const struct boot_plan *plan, const struct boot_info *info, struct err *err) MUST_CHECK;
 /* Read @bytes at @offset of the file to @gpa. */
 int load_range(struct machine *m, int fd, uint64_t offset, uint64_t gpa, uint64_t bytes, struct err *err) MUST_CHECK;
