@@ -545,7 +545,7 @@ static int build_isolation(struct container_config *c, const struct run_opts *o,
 		*err = inner;
 		return r;
 	}
-	set(&c->isolation, level);
+	set(&c->isolation, str_is_empty(wanted) && !str_is_empty(o->runtime) ? runtime_level : level);
 	return 0;
 }
 
