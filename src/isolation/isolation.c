@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "container.h"
+#include "isolation_microvm.h"
 #include "isolation_sandbox.h"
 
 static const char *const level_names[] = {
@@ -76,10 +77,14 @@ int isolation_get(enum isolation_level level, const struct isolation **ret, stru
 		*ret = &isolation_sandbox;
 		return 0;
 	}
+	if (level == ISOLATION_MICROVM) {
+		*ret = &isolation_microvm;
+		return 0;
+	}
 	static const char *const missing[] = {
 		[ISOLATION_CONTAINER] = "",
 		[ISOLATION_SANDBOX] = "",
-		[ISOLATION_MICROVM] = "its virtual machine (hull-vmm) is not part of this version of hull",
+		[ISOLATION_MICROVM] = "",
 		[ISOLATION_VM] = "its machine (a QEMU driver) is not part of this version of hull",
 		[ISOLATION_WASM] = "its WebAssembly engine is not part of this version of hull",
 	};

@@ -162,6 +162,7 @@ struct spec_guest {
 	struct strv layer_files; /* EROFS, of the same order and number as layers */
 	uint64_t memory_bytes;
 	uint32_t cpus;
+	bool has_no_acpi; /* the kernel was built without: it is told of devices otherwise */
 };
 
 struct runtime_spec {

@@ -113,6 +113,8 @@ struct agent_file {
 /* Where things lie in the guest, for the description that the host writes. */
 #define AGENT_LAYERS_DIR "/layers"
 #define AGENT_FILTER_PATH "/run/filter"
+/* Of the device, where a machine has one for files. */
+#define AGENT_FILES_TAG "hull"
 #define AGENT_SHARES_DIR "/shares"
 #define AGENT_UPPER_PATH AGENT_SHARES_DIR "/root/upper"
 #define AGENT_WORK_PATH AGENT_SHARES_DIR "/root/work"

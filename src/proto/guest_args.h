@@ -23,9 +23,10 @@ enum guest_fd {
 	GUEST_FD_STATS,      /* a file for the last struct agent_stats */
 	GUEST_FD_RING,       /* memory shared with the guest, or /dev/null: a ring (agent_ring.h) with
 			      * GUEST_FD_AGENT as its bell, then one with GUEST_FD_PORT */
-	GUEST_FD_PORT,       /* the guest's FUSE messages: a stream, or a bell */
-	GUEST_FD_FILES,      /* the stream to hull-files */
+	GUEST_FD_PORT,       /* the guest's FUSE messages: a stream, or a bell; /dev/null: they go another way */
+	GUEST_FD_FILES,      /* the stream to hull-files; /dev/null likewise */
 	GUEST_FD_NAMES,      /* a socket that asks the name server, or /dev/null */
+	GUEST_FD_CONTROL,    /* kept open: the machine ends with it; or /dev/null */
 	GUEST_FD_END
 };
 

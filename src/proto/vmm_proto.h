@@ -13,6 +13,7 @@
  * guest never reaches this socket. */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "err.h"
@@ -115,3 +116,8 @@ struct vmm_event {
 	uint64_t balloon_bytes;
 	struct err err;
 };
+
+/* With @n descriptors attached, at most VMM_FDS_MAX; they stay the caller's. */
+int vmm_start_send(int sock, const struct vmm_start *start, const int *fds, size_t n) MUST_CHECK;
+/* Descriptors in @fds are the caller's, also on failure. -EBADMSG: not such a message. */
+int vmm_start_receive(int sock, struct vmm_start *ret, int fds[VMM_FDS_MAX], size_t *ret_n) MUST_CHECK;

@@ -12,6 +12,7 @@
 #include "virtio_console.h"
 #include "virtio_pmem.h"
 #include "virtio_rng.h"
+#include "virtio_vsock.h"
 
 /* Where partitions start on a disk of layers. */
 #define LAYER_ALIGN (UINT64_C(1) << 20)
@@ -95,6 +96,16 @@ static int make_blk(struct machine *m, const struct vmm_device *d, const int *fd
 	return r < 0 ? r : virtio_blk_new(&setup, &m->mem, &m->loop, ret);
 }
 
+static int make_vsock(struct machine *m, const struct vmm_device *d, const int *fds, struct virtio_device **ret)
+{
+	int r = virtio_vsock_new(d->cid, &m->mem, &m->loop, ret);
+	if (r >= 0 && d->fds[0] >= 0)
+		r = virtio_vsock_set_entry(*ret, fds[d->fds[0]]);
+	if (r >= 0 && d->fds[1] >= 0)
+		r = virtio_vsock_listen(*ret, d->port, fds[d->fds[1]]);
+	return r;
+}
+
 static int make_device(struct machine *m, const struct vmm_device *d, unsigned index, const int *fds, struct virtio_device **ret)
 {
 	switch ((enum vmm_device_kind)d->kind) {
@@ -102,6 +113,8 @@ static int make_device(struct machine *m, const struct vmm_device *d, unsigned i
 		return virtio_rng_new(&m->mem, &m->loop, ret);
 	case VMM_DEVICE_CONSOLE:
 		return make_console(m, d, fds, ret);
+	case VMM_DEVICE_VSOCK:
+		return make_vsock(m, d, fds, ret);
 	case VMM_DEVICE_BLK:
 		return make_blk(m, d, fds, ret);
 	case VMM_DEVICE_PMEM:

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmm_filter.h"
 
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/futex.h>
 #include <linux/if_tun.h>
 #include <linux/kvm.h>
 #include <linux/seccomp.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 
 #include "cleanup.h"
@@ -53,12 +55,22 @@ const struct jail_call jail_control_calls[] = {
 	{ SYS_sendto, ANY },
 	{ SYS_sendmsg, ANY },
 	{ SYS_close, ANY },
+	/* Streams of the socket device: a pair for each of the guest's connections, one end
+	 * of which goes to whoever listens. */
+	{ SYS_socketpair, 0, { AF_UNIX } },
+	{ SYS_accept4, ANY },
+	{ SYS_shutdown, ANY },
+	{ SYS_fcntl, 1, { F_GETFL, F_SETFL } },
 	/* Disks: by io_uring, or by a worker thread. */
 	{ SYS_io_uring_enter, ANY },
 	{ SYS_preadv, ANY },
 	{ SYS_pwritev, ANY },
 	{ SYS_fdatasync, ANY },
 	{ SYS_fallocate, ANY },
+	/* What the C library does at the start of that thread. */
+	{ SYS_set_robust_list, ANY },
+	{ SYS_rseq, ANY },
+	{ SYS_rt_sigprocmask, ANY },
 	/* Entropy; memory that the guest gives back. */
 	{ SYS_getrandom, ANY },
 	{ SYS_madvise, ANY },

@@ -19,34 +19,6 @@ static struct loop_source parent;
 
 /* ---- the start message */
 
-static int receive_start(int sock, unsigned *ret_fds_n, struct err *err)
-{
-	union {
-		struct cmsghdr head;
-		char bytes[CMSG_SPACE(sizeof(fds))];
-	} control;
-	struct iovec iov = { .iov_base = &start, .iov_len = sizeof(start) };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
-	ssize_t n;
-	do
-		n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return err_set(err, ERR_SYSTEM, errno, "read the start message");
-	*ret_fds_n = 0;
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		size_t bytes = c->cmsg_len - CMSG_LEN(0);
-		memcpy(fds, CMSG_DATA(c), bytes);
-		*ret_fds_n = (unsigned)(bytes / sizeof(int));
-	}
-	if (n != (ssize_t)sizeof(start) || msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC) || start.magic != VMM_MAGIC ||
-	    start.bytes != sizeof(start))
-		return err_set(err, ERR_INVALID, 0, "the start message is not of this version of hull");
-	return 0;
-}
-
 static bool is_fd(int32_t index, unsigned fds_n)
 {
 	return index >= -1 && index < (int64_t)fds_n;
@@ -132,10 +104,13 @@ static void commanded(void *ctx, uint32_t events)
 int monitor_run(int sock)
 {
 	struct err err = ERR_INIT;
-	unsigned fds_n = 0;
+	size_t received = 0;
 	parent = (struct loop_source){ .fd = sock, .ready = commanded };
-	int r = receive_start(sock, &fds_n, &err);
-	if (r >= 0)
+	int r = vmm_start_receive(sock, &start, fds, &received);
+	unsigned fds_n = (unsigned)received;
+	if (r < 0)
+		r = err_set(&err, ERR_INVALID, r, "read the start message");
+	else
 		r = check_start(fds_n, &err);
 	if (r >= 0)
 		r = jail_enter(start.uid, start.gid, &err);

@@ -66,20 +66,11 @@ static void add_file(enum vmm_device_kind kind, const char *path, int flags)
 
 static void send_start(int sock)
 {
-	union {
-		struct cmsghdr head;
-		char bytes[CMSG_SPACE(sizeof(fds))];
-	} control = { 0 };
-	struct iovec iov = { .iov_base = &start, .iov_len = sizeof(start) };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
-			      .msg_controllen = CMSG_SPACE(sizeof(int) * (size_t)fds_n) };
-	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(sizeof(int) * (size_t)fds_n);
-	memcpy(CMSG_DATA(c), fds, sizeof(int) * (size_t)fds_n);
-	if (sendmsg(sock, &msg, MSG_NOSIGNAL) < 0)
-		die("sendmsg");
+	int r = vmm_start_send(sock, &start, fds, (size_t)fds_n);
+	if (r < 0) {
+		errno = -r;
+		die("send the start message");
+	}
 }
 
 static void report_memory(pid_t pid)

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/vm_sockets.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <termios.h>
@@ -13,6 +15,7 @@
 #include "agent.h"
 #include "fd.h"
 
+#define VSOCK "vsock:"
 #define NEW_ROOT "/new"
 #define MODULES "/modules"
 
@@ -36,6 +39,8 @@ static const struct {
 };
 static const char *const dirs[] = { "/proc", "/sys", "/dev", "/run", AGENT_LAYERS_DIR,
 				    "/usr" /* for the container level's scratch */ };
+
+static bool is_machine;
 
 static int make_mount(const char *where, const char *type, const char *options)
 {
@@ -134,12 +139,30 @@ static int map_rings(const char *device, struct boot_ports *ret, struct err *err
 	return 0;
 }
 
+/* "vsock:PORT": a stream to the host. */
+static int connect_vsock(const char *port, int *ret, struct err *err)
+{
+	uint64_t number;
+	struct sockaddr_vm host = { .svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_HOST };
+	CLEANUP_FD int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (str_parse_u64_max(port, UINT32_MAX, &number) < 0)
+		return err_set(err, ERR_INVALID, 0, "the command line names no port: %s", port);
+	host.svm_port = (unsigned)number;
+	if (fd < 0 || connect(fd, (struct sockaddr *)&host, sizeof(host)) < 0)
+		return err_set(err, ERR_SYSTEM, -errno, "connect to the host");
+	*ret = TAKE_FD(fd);
+	return 0;
+}
+
 static int open_line(const char *key, int *ret, struct err *err)
 {
 	CLEANUP_FREE char *device = device_named(key);
 	struct termios t;
 	if (!device)
 		return err_set(err, ERR_INVALID, 0, "the command line has no %s", key);
+	is_machine = str_starts_with(device, VSOCK);
+	if (is_machine)
+		return connect_vsock(device + strlen(VSOCK), ret, err);
 	CLEANUP_FD int fd = open(device, O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0 || tcgetattr(fd, &t) < 0)
 		return err_set(err, ERR_SYSTEM, -errno, "open %s", device);
@@ -157,7 +180,8 @@ int boot_connect(struct boot_ports *ret, struct err *err)
 	CLEANUP_FREE char *rings = device_named("hull.rings=");
 	*ret = (struct boot_ports){ .agent = -1, .files = -1 };
 	int r = open_line("hull.agent=", &ret->agent, err);
-	if (r == 0)
+	/* A virtual machine has a device for the host's files. */
+	if (r == 0 && !is_machine)
 		r = open_line("hull.files=", &ret->files, err);
 	return r < 0 || !rings ? r : map_rings(rings, ret, err);
 }
@@ -165,7 +189,9 @@ int boot_connect(struct boot_ports *ret, struct err *err)
 void boot_power_off(void)
 {
 	sync();
-	reboot(RB_POWER_OFF);
+	/* A virtual machine ends at its reset too, which every kernel knows how to do; one
+	 * without ACPI cannot cut its power. */
+	reboot(is_machine ? RB_AUTOBOOT : RB_POWER_OFF);
 	for (;;)
 		pause();
 }

@@ -101,10 +101,20 @@ static _Noreturn void run(struct relay *r)
 	_exit(1);
 }
 
+/* By virtio-fs, whose device carries the messages itself. */
+static int mount_device(struct err *err)
+{
+	if ((mkdir(AGENT_SHARES_DIR, 0755) < 0 && errno != EEXIST) || mount(AGENT_FILES_TAG, AGENT_SHARES_DIR, "virtiofs", 0, NULL) < 0)
+		return err_set(err, ERR_SYSTEM, -errno, "mount the host's files in the guest");
+	return 0;
+}
+
 int files_mount(const struct boot_ports *ports, struct err *err)
 {
 	struct relay r = { .device = -1 };
 	char options[128];
+	if (ports->files < 0)
+		return mount_device(err);
 	CLEANUP_FD int device = open("/dev/fuse", O_RDWR | O_CLOEXEC | O_NONBLOCK);
 	if (device < 0) {
 		int status = err_set(err, ERR_UNSUPPORTED, -errno, "open /dev/fuse in the guest");

@@ -153,7 +153,13 @@ static int open_guest(struct supervisor *s)
 	s->files.ctx = s;
 	r = rings ? agent_link_open_ring(&s->agent, &s->loop, GUEST_FD_AGENT, rings, true) :
 		    agent_link_open(&s->agent, &s->loop, GUEST_FD_AGENT);
-	return r < 0 ? r : pump_open(&s->files, &s->loop, GUEST_FD_PORT, rings ? rings + AGENT_RING_MEMORY : NULL, GUEST_FD_FILES);
+	struct stat st;
+	if (r == 0 && fstat(GUEST_FD_PORT, &st) < 0)
+		r = -errno;
+	/* The machine may have a device for files, which speaks with hull-files itself. */
+	if (r < 0 || S_ISCHR(st.st_mode))
+		return r;
+	return pump_open(&s->files, &s->loop, GUEST_FD_PORT, rings ? rings + AGENT_RING_MEMORY : NULL, GUEST_FD_FILES);
 }
 
 static void agent_frame(struct agent_link *link, const struct agent_frame *f, const char *payload)

@@ -20,9 +20,10 @@ struct guest_machine {
 	int agent;   /* the stream to the agent */
 	int console; /* a pipe: what the kernel prints */
 	int files;   /* the stream of the guest's FUSE messages */
+	int control; /* open as long as the machine is to live; -1: none */
 	int ring;    /* memory of two rings, agent and files being their bells; -1: none */
 };
-#define GUEST_MACHINE_INIT ((struct guest_machine){ 0, -1, -1, -1, -1, -1 })
+#define GUEST_MACHINE_INIT ((struct guest_machine){ 0, -1, -1, -1, -1, -1, -1 })
 
 struct guest_level {
 	enum isolation_level level;
@@ -30,7 +31,10 @@ struct guest_level {
 	void (*layer_device)(size_t i, char *ret, size_t size);
 	/* In the supervisor-to-be: start the machine as a child, in @cgroup, with
 	 * its interfaces joined to their bridges. It dies with the caller. */
-	int (*boot)(const struct runtime_spec *spec, const struct cgroup *cgroup, struct guest_machine *ret, struct err *err);
+	int (*boot)(const struct runtime_spec *spec, const struct cgroup *cgroup, int files, struct guest_machine *ret, struct err *err);
+	/* The machine speaks with hull-files itself: boot() gets the stream (otherwise -1)
+	 * and leaves no `files` of its own. */
+	bool takes_files;
 };
 
 /* What the guest's kernel and the machine's process take besides the workload. */

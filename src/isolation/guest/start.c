@@ -143,17 +143,25 @@ static int become_supervisor(const struct supervisor_args *a, struct err *err)
 	int r = open_socket(a->spec, dir, &listener, err);
 	if (r == 0)
 		r = guest_files_start(a->spec, a->cgroup, &files, err);
+	bool takes_files = a->level->takes_files;
+	if (r == 0 && takes_files)
+		r = files_recv_started(files, err);
 	if (r == 0)
-		r = a->level->boot(a->spec, a->cgroup, &m, err);
+		r = a->level->boot(a->spec, a->cgroup, takes_files ? files : -1, &m, err);
 	/* It got ready meanwhile. */
-	if (r == 0)
+	if (r == 0 && !takes_files)
 		r = files_recv_started(files, err);
 	if (r == 0)
 		r = make_names(a, &names, err);
 	if (r < 0)
 		return r;
-	if (m.ring < 0)
-		m.ring = open("/dev/null", O_RDWR | O_CLOEXEC);
+	/* Only the machine is to hold its end then. */
+	if (takes_files)
+		cleanup_fd(&files);
+	int *optional[] = { &m.ring, &m.control, &m.files, &files };
+	for (size_t i = 0; i < ARRAY_LEN(optional); i++)
+		if (*optional[i] < 0)
+			*optional[i] = open("/dev/null", O_RDWR | O_CLOEXEC);
 	const int fds[] = {
 		[GUEST_FD_REPORT - 3] = a->report, [GUEST_FD_AGENT - 3] = m.agent,     [GUEST_FD_REQUEST - 3] = a->request,
 		[GUEST_FD_LISTEN - 3] = listener,  [GUEST_FD_CONSOLE - 3] = m.console, [GUEST_FD_MACHINE - 3] = m.pidfd,
@@ -161,6 +169,7 @@ static int become_supervisor(const struct supervisor_args *a, struct err *err)
 		[GUEST_FD_PORT - 3] = m.files,
 		[GUEST_FD_FILES - 3] = files,
 		[GUEST_FD_NAMES - 3] = names,
+		[GUEST_FD_CONTROL - 3] = m.control,
 	};
 	FAULT_HERE("guest.booted");
 	return guest_execute(a->spec, "supervise", a->stdio, a->spec->process.terminal, fds, ARRAY_LEN(fds), err);

@@ -163,7 +163,7 @@ static int check(const struct runtime_spec *spec, struct err *err)
 	return 0;
 }
 
-int uml_boot(const struct runtime_spec *spec, const struct cgroup *cgroup, struct guest_machine *ret, struct err *err)
+int uml_boot(const struct runtime_spec *spec, const struct cgroup *cgroup, int files, struct guest_machine *ret, struct err *err)
 {
 	CLEANUP(boot_done) struct boot b = { .spec = spec, .cgroup = cgroup, .null = -1, .console = -1, .agent = -1, .port = -1 };
 	int stream[2], files[2], console[2], pair[2];
@@ -212,6 +212,6 @@ int uml_boot(const struct runtime_spec *spec, const struct cgroup *cgroup, struc
 		r = err_set(err, ERR_SYSTEM, 0, "the sandbox's process died");
 	if (r < 0)
 		return r;
-	*ret = (struct guest_machine){ pid, TAKE_FD(pidfd), TAKE_FD(agent), TAKE_FD(printed), TAKE_FD(port), TAKE_FD(ring) };
+	*ret = (struct guest_machine){ pid, TAKE_FD(pidfd), TAKE_FD(agent), TAKE_FD(printed), TAKE_FD(port), -1, TAKE_FD(ring) };
 	return 0;
 }

@@ -329,7 +329,7 @@ TEST(levels_and_aliases)
 	CHECK_EQ(l, ISOLATION_SANDBOX);
 	CHECK(isolation_level_parse("nonsense", &l, &err) < 0);
 	CHECK_STR(err.msg, "invalid isolation (nonsense)");
-	CHECK(isolation_get(ISOLATION_MICROVM, &back_end, &err) < 0);
+	CHECK(isolation_get(ISOLATION_VM, &back_end, &err) < 0);
 	CHECK_EQ(err.kind, ERR_UNSUPPORTED);
 }
 

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "isolation_microvm.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "container.h"
+#include "kvm_probe.h"
+#include "vm_boot.h"
+
+static void layer_device(size_t i, char *ret, size_t size)
+{
+	snprintf(ret, size, VM_LAYER_FORMAT, i + 1);
+}
+
+static const struct guest_level level = { .level = ISOLATION_MICROVM, .layer_device = layer_device, .boot = vm_boot,
+					    .takes_files = true };
+
+static int probe(struct err *err)
+{
+	int r = isolation_container.probe(err);
+	return r < 0 ? r : kvm_probe(err);
+}
+
+static int start(const struct runtime_spec *spec, const struct isolation_io *io, struct isolation_handle *ret_handle,
+		 struct isolation_fds *ret, struct err *err)
+{
+	return guest_start(&level, spec, io, ret_handle, ret, err);
+}
+
+/* The vCPUs are threads like any others: the control group stops them. */
+static int pause_machine(const struct isolation_handle *handle, struct err *err)
+{
+	return isolation_container.pause(handle, err);
+}
+
+static int resume_machine(const struct isolation_handle *handle, struct err *err)
+{
+	return isolation_container.resume(handle, err);
+}
+
+static int pids(const struct isolation_handle *handle, pid_t **ret, size_t *ret_n, struct err *err)
+{
+	return isolation_container.pids(handle, ret, ret_n, err);
+}
+
+static int enter_files(const struct isolation_handle *handle, struct err *err)
+{
+	int r = err_set(err, ERR_UNSUPPORTED, 0, "the files of a running virtual machine cannot be copied yet");
+	err_hint(err, "hull stop it first, or: hull exec NAME tar -c PATH | tar -x");
+	return r;
+}
+
+const struct isolation isolation_microvm = {
+	.level = ISOLATION_MICROVM,
+	.probe = probe,
+	.start = start,
+	.exec = guest_exec,
+	.signal = guest_signal,
+	.pause = pause_machine,
+	.resume = resume_machine,
+	.update = guest_update,
+	.stats = guest_stats,
+	.watch_memory = guest_watch_memory,
+	.pids = pids,
+	.enter_files = enter_files,
+	.destroy = guest_destroy,
+};

@@ -1,0 +1,51 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Workloads in virtual machines, with Debian's own kernel unmodified, through the
+# command line. One lab for all: a machine in a machine is slow.
+here=$(cd "$(dirname "$0")" && pwd)
+if [ "${1:-}" != inside ]; then
+	exec "$here/run" --timeout 420 -- "$0" inside
+fi
+failed=0 n=0
+check() {
+	local what=$1
+	shift
+	n=$((n + 1))
+	if "$@"; then echo "ok $n - $what"; else echo "not ok $n - $what"; failed=1; fi
+}
+vm() { hull run --network none --isolation=microvm "$@"; }
+
+hull doctor | grep -q '^ok *microvm' && found=yes || found=no
+check "the probe guest passes on a real KVM" [ $found = yes ]
+
+vm --name one -d demo sh -c 'trap "exit 7" TERM; uname -v; echo to-stderr >&2; while :; do sleep 0.1; done' > /dev/null
+check "it has a kernel of its own" grep -q inside <(hull exec one sh -c '[ "$(cat /proc/sys/kernel/random/boot_id)" != '"$(cat /proc/sys/kernel/random/boot_id)"' ] && echo inside')
+check "its output is logged" grep -q Debian <(hull logs one 2> /dev/null)
+check "and its errors" grep -q to-stderr <(hull logs one 2>&1 > /dev/null)
+check "input comes through" grep -qx 'a b c' <(echo 'a b c' | hull exec -i one cat)
+big=$(hull exec one sh -c 'dd if=/dev/zero bs=1M count=8 2> /dev/null' | wc -c)
+check "all of a large output" [ "$big" = 8388608 ]
+hull exec one sh -c 'exit 3'
+check "the status of exec" [ $? = 3 ]
+vmm=$(pidof hull-vmm)
+check "the monitor runs as the container's user, without privileges" grep -qE '^CapEff:\s+0+$' "/proc/$vmm/status"
+check "and sees no file" [ -z "$(ls "/proc/$vmm/root")" ]
+hull pause one
+check "it pauses" grep -q Paused <(hull ps)
+hull unpause one
+hull stop -t 30 one > /dev/null
+check "it hears the signal to stop" [ "$(hull inspect -f '{{.State.ExitCode}}' one)" = 7 ]
+check "the machine is gone" [ -z "$(pidof hull-vmm)" ]
+hull rm one > /dev/null
+
+vm --rm --memory 96m demo sh -c 'echo $(($(sed -n "s/MemTotal: *\([0-9]*\) kB/\1/p" /proc/meminfo) / 1024)); exit 4' > /tmp/out
+check "the workload's status" [ $? = 4 ]
+check "its memory is that of its limit and the kernel" [ "$(cat /tmp/out)" -lt 200 ]
+
+hull run -d --name two --network none --isolation=microvm demo sleep 1000 > /dev/null
+kill -9 "$(pidof hull-vmm)"
+for _ in $(seq 100); do [ "$(hull inspect -f '{{.State.Status}}' two)" = exited ] && break; sleep 0.1; done
+check "a killed machine is a killed workload" [ "$(hull inspect -f '{{.State.ExitCode}}' two)" = 137 ]
+hull rm two > /dev/null
+echo "1..$n"
+exit $failed
