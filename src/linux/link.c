@@ -82,6 +82,20 @@ int link_add_bridge(int sock, const char *name, uint32_t mtu)
 	return nl_talk(sock, &b, NULL);
 }
 
+/* A workload may come back to itself by a port it published: with br_netfilter
+ * on, the frame must leave by the port it came in by. */
+static void put_hairpin(struct nl_batch *b, const char *name)
+{
+	(void)nl_message(b, RTM_NEWLINK, 0, sizeof(struct ifinfomsg));
+	nl_attr_str(b, IFLA_IFNAME, name);
+	size_t linkinfo = nl_nest(b, IFLA_LINKINFO, 0);
+	nl_attr_str(b, IFLA_INFO_SLAVE_KIND, "bridge");
+	size_t data = nl_nest(b, IFLA_INFO_SLAVE_DATA, 0);
+	nl_attr(b, IFLA_BRPORT_MODE, &(uint8_t){ 1 }, 1);
+	nl_nest_end(b, data);
+	nl_nest_end(b, linkinfo);
+}
+
 int link_add_veth(int sock, const char *host_name, int master, const char *peer_name, int peer_netns,
 		  const uint8_t peer_mac[6], uint32_t mtu)
 {
@@ -108,16 +122,27 @@ int link_add_veth(int sock, const char *host_name, int master, const char *peer_
 	nl_nest_end(&b, data);
 	nl_nest_end(&b, linkinfo);
 
-	/* A workload may come back to itself by a port it published: with
-	 * br_netfilter on, the frame must leave by the port it came in by. */
-	(void)nl_message(&b, RTM_NEWLINK, 0, sizeof(struct ifinfomsg));
-	nl_attr_str(&b, IFLA_IFNAME, host_name);
-	linkinfo = nl_nest(&b, IFLA_LINKINFO, 0);
-	nl_attr_str(&b, IFLA_INFO_SLAVE_KIND, "bridge");
-	data = nl_nest(&b, IFLA_INFO_SLAVE_DATA, 0);
-	nl_attr(&b, IFLA_BRPORT_MODE, &(uint8_t){ 1 }, 1);
-	nl_nest_end(&b, data);
-	nl_nest_end(&b, linkinfo);
+	put_hairpin(&b, host_name);
+	return nl_talk(sock, &b, NULL);
+}
+
+int link_join_bridge(int sock, const char *name, int master, uint32_t mtu)
+{
+	struct nl_batch b;
+	nl_init(&b);
+	struct ifinfomsg *info = nl_message(&b, RTM_NEWLINK, 0, sizeof(*info));
+	info->ifi_flags = IFF_UP;
+	info->ifi_change = IFF_UP;
+	nl_attr_str(&b, IFLA_IFNAME, name);
+	nl_attr_u32(&b, IFLA_MASTER, (uint32_t)master);
+	if (mtu)
+		nl_attr_u32(&b, IFLA_MTU, mtu);
+	size_t af_spec = nl_nest(&b, IFLA_AF_SPEC, 0);
+	size_t inet6 = nl_nest(&b, AF_INET6, 0);
+	nl_attr(&b, IFLA_INET6_ADDR_GEN_MODE, &(uint8_t){ IN6_ADDR_GEN_MODE_NONE }, 1);
+	nl_nest_end(&b, inet6);
+	nl_nest_end(&b, af_spec);
+	put_hairpin(&b, name);
 	return nl_talk(sock, &b, NULL);
 }
 

@@ -49,6 +49,9 @@ int link_add_vlan(int sock, const char *name, int parent, uint16_t id) MUST_CHEC
 int link_set_master(int sock, int index, int master) MUST_CHECK;
 /* Ports of a bridge that are isolated do not see each other (Linux 4.18). */
 int link_set_port_isolated(int sock, const char *name) MUST_CHECK;
+/* A link that is there becomes a port of the bridge @master (an index) and up, without
+ * an address of its own making. */
+int link_join_bridge(int sock, const char *name, int master, uint32_t mtu) MUST_CHECK;
 /* 0 also when there is none. */
 int link_delete(int sock, const char *name) MUST_CHECK;
 int link_set_up(int sock, int index) MUST_CHECK;

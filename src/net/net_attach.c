@@ -13,7 +13,7 @@
 
 #define LOOPBACK_INDEX 1 /* in every network namespace */
 
-static int parse_mac(const char *s, uint8_t ret[6])
+int net_mac_parse(const char *s, uint8_t ret[6])
 {
 	unsigned b[6];
 	char end;
@@ -28,7 +28,7 @@ static int parse_mac(const char *s, uint8_t ret[6])
 int net_mac_check(const char *mac)
 {
 	uint8_t ignored[6];
-	return parse_mac(mac, ignored);
+	return net_mac_parse(mac, ignored);
 }
 
 void net_mac_from_address(const struct ip_address *a, char ret_mac[18])
@@ -100,7 +100,7 @@ static int make_upper(int sock, int netns_fd, const struct spec_interface *i, co
 static int make_link(int sock, int netns_fd, const struct spec_interface *i, struct err *err)
 {
 	uint8_t mac[6];
-	if (parse_mac(i->mac, mac) < 0)
+	if (net_mac_parse(i->mac, mac) < 0)
 		return err_set(err, ERR_INVALID, 0, "invalid MAC address: %s", i->mac);
 	return i->kind ? make_upper(sock, netns_fd, i, mac, err) : make_pair(sock, netns_fd, i, mac, err);
 }

@@ -29,6 +29,7 @@ int net_mac_from_ip4(const char *address4, char ret_mac[18]) MUST_CHECK;
 void net_mac_from_address(const struct ip_address *address, char ret_mac[18]);
 /* Any unicast address; -EINVAL. */
 int net_mac_check(const char *mac) MUST_CHECK;
+int net_mac_parse(const char *mac, uint8_t ret[6]) MUST_CHECK;
 
 /* The default route of @netns_fd by @interface and @gateway ("": by the link
  * itself); with @interface NULL there is to be none. */

@@ -59,6 +59,7 @@ struct vmm_device {
 	struct vmm_rate read, write; /* for net: received by the guest, sent by it */
 	uint8_t mac[6];
 	uint16_t mtu;
+	uint32_t offloads; /* of the tap: TUN_F_x */
 	char name[40]; /* the tag of a shared folder, the serial of a disk */
 };
 

@@ -9,7 +9,10 @@
 #include "fd.h"
 #include "pmem_window.h"
 #include "virtio_blk.h"
+#include "virtio_balloon.h"
 #include "virtio_console.h"
+#include "virtio_fs.h"
+#include "virtio_net.h"
 #include "virtio_pmem.h"
 #include "virtio_rng.h"
 #include "virtio_vsock.h"
@@ -106,6 +109,30 @@ static int make_vsock(struct machine *m, const struct vmm_device *d, const int *
 	return r;
 }
 
+static int make_net(struct machine *m, const struct vmm_device *d, const int *fds, struct virtio_device **ret)
+{
+	struct virtio_net_setup setup = { .tap_fd = fds[d->fds[0]], .mtu = d->mtu, .offloads = d->offloads,
+					  .to_guest = limits_of(&d->read), .from_guest = limits_of(&d->write) };
+	memcpy(setup.mac, d->mac, sizeof(setup.mac));
+	return virtio_net_new(&setup, &m->mem, &m->loop, ret);
+}
+
+static int make_fs(struct machine *m, const struct vmm_device *d, const int *fds, struct virtio_device **ret)
+{
+	struct virtio_fs_setup setup = { .fd = fds[d->fds[0]] };
+	memcpy(setup.tag, d->name, strnlen(d->name, sizeof(setup.tag)));
+	return virtio_fs_new(&setup, &m->mem, &m->loop, ret);
+}
+
+static int make_balloon(struct machine *m, struct virtio_device **ret)
+{
+	static const struct virtio_balloon_setup setup;
+	int r = virtio_balloon_new(&setup, &m->mem, &m->loop, ret);
+	if (r >= 0)
+		m->balloon = *ret;
+	return r;
+}
+
 static int make_device(struct machine *m, const struct vmm_device *d, unsigned index, const int *fds, struct virtio_device **ret)
 {
 	switch ((enum vmm_device_kind)d->kind) {
@@ -117,6 +144,12 @@ static int make_device(struct machine *m, const struct vmm_device *d, unsigned i
 		return make_vsock(m, d, fds, ret);
 	case VMM_DEVICE_BLK:
 		return make_blk(m, d, fds, ret);
+	case VMM_DEVICE_NET:
+		return make_net(m, d, fds, ret);
+	case VMM_DEVICE_FS:
+		return make_fs(m, d, fds, ret);
+	case VMM_DEVICE_BALLOON:
+		return make_balloon(m, ret);
 	case VMM_DEVICE_PMEM:
 		return virtio_pmem_new(windows[index].gpa, windows[index].bytes, &m->mem, &m->loop, ret);
 	default:
@@ -126,11 +159,13 @@ static int make_device(struct machine *m, const struct vmm_device *d, unsigned i
 
 uint64_t devices_balloon_bytes(const struct machine *m)
 {
-	return 0;
+	return m->balloon ? virtio_balloon_discarded(m->balloon) : 0;
 }
 
 void devices_set_balloon(struct machine *m, uint64_t bytes)
 {
+	if (m->balloon)
+		virtio_balloon_set_target(m->balloon, bytes);
 }
 
 int devices_add(struct machine *m, const struct vmm_start *start, const int *fds, struct err *err)

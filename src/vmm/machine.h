@@ -65,6 +65,7 @@ struct machine {
 	/* vCPUs wake the control thread: handovers, bytes of the UART, the end. */
 	struct loop_source wake;
 	struct uart uart;
+	struct virtio_device *balloon; /* one of the windows' */
 	struct vcpu vcpus[VMM_VCPUS_MAX];
 	struct window windows[VMM_DEVICES_MAX];
 	/* The first end wins; -1 while it runs. */
@@ -122,7 +123,7 @@ unsigned arch_uart_irq(void);
 struct boot_info {
 	const char *cmdline;
 	unsigned vcpus, windows;
-	bool has_acpi;
+	bool has_acpi, has_uart;
 };
 /* Load kernel and initramfs (-1: none), and what they are told. The files are the
  * user's: nothing in them is trusted. */

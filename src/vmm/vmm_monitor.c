@@ -61,7 +61,8 @@ static int build(struct err *err)
 		r = machine_add_memory(m, start.memory_bytes, start.flags & VMM_START_SHARED, err);
 	if (r >= 0)
 		r = devices_map(m, &start, fds, err);
-	const struct boot_info info = { start.cmdline, start.vcpus, start.n_devices, !(start.flags & VMM_START_NO_ACPI) };
+	const struct boot_info info = { start.cmdline, start.vcpus, start.n_devices, !(start.flags & VMM_START_NO_ACPI),
+					start.flags & VMM_START_UART };
 	if (r >= 0)
 		r = arch_load(m, fds[start.kernel], fd_of(start.initramfs), &info, err);
 	if (r >= 0)

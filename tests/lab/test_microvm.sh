@@ -47,5 +47,19 @@ kill -9 "$(pidof hull-vmm)"
 for _ in $(seq 100); do [ "$(hull inspect -f '{{.State.Status}}' two)" = exited ] && break; sleep 0.1; done
 check "a killed machine is a killed workload" [ "$(hull inspect -f '{{.State.ExitCode}}' two)" = 137 ]
 hull rm two > /dev/null
+
+hull run -d --name web --isolation=microvm -p 8080:80 demo httpd -f -p 80 -h /bin > /dev/null
+check "the host reaches its published port" [ "$(wget -qO- -T 20 http://127.0.0.1:8080/busybox | md5sum)" = "$(md5sum < /bin/busybox)" ]
+address=$(hull inspect -f '{{.NetworkSettings.IPAddress}}' web)
+size=$(stat -c %s /bin/busybox)
+get='printf "GET /busybox HTTP/1.0\r\n\r\n" | nc -w 20 $1 80 | wc -c'
+check "a container reaches it, all of a large file" [ "$(hull run --rm demo sh -c "$get" sh "$address")" -gt "$size" ]
+hull run -d --name files demo httpd -f -p 80 -h /bin > /dev/null
+other=$(hull inspect -f '{{.NetworkSettings.IPAddress}}' files)
+check "it reaches a container" [ "$(hull exec web sh -c "$get" sh "$other")" -gt "$size" ]
+check "and the host's gateway" hull exec web ping -q -c 1 -W 5 172.17.0.1
+hull rm -f web files > /dev/null
+for _ in $(seq 50); do [ -z "$(ip -br link show type tun)" ] && break; sleep 0.1; done
+check "its tap is gone" [ -z "$(ip -br link show type tun)" ]
 echo "1..$n"
 exit $failed

@@ -62,8 +62,8 @@ class Machine(unittest.TestCase):
     def test_attacks(self):
         disk = self.file("disk", bytes(1 << 20))
         layer = self.file("layer", bytes(range(256)) * 8192)
-        done = run("--rng", "--console", "--disk", disk, "--pmem", layer, "--cmdline", "attack")
-        self.assertRegex(done.stdout, r"attacked [5-9] and it works")
+        done = run("--rng", "--console", "--disk", disk, "--pmem", layer, "--balloon", "--cmdline", "attack")
+        self.assertRegex(done.stdout, r"attacked \d+ and it works")
         self.assertGreater(int(re.search(r"failures (\d+)", done.stderr)[1]), 10)
 
     def test_readonly_memory(self):

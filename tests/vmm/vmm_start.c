@@ -95,7 +95,7 @@ static int run_once(void)
 	if (start.flags & VMM_START_UART)
 		start.uart = add_fd(output[1], "pipe");
 	int64_t begin = clock_mono_ns(), first = 0;
-	pid_t pid = process_clone(CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS, -1, &pidfd);
+	pid_t pid = process_clone(CLONE_NEWPID, -1, &pidfd);
 	if (pid < 0) {
 		errno = -(int)pid;
 		die("clone");

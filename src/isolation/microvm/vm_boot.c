@@ -16,6 +16,8 @@
 #include "fault.h"
 #include "fd.h"
 #include "internal.h"
+#include "net_attach.h"
+#include "net_tap.h"
 #include "process.h"
 #include "vmm_proto.h"
 
@@ -83,6 +85,21 @@ static int add_layers(struct boot *b, struct err *err)
 	return r;
 }
 
+static int add_interface(struct boot *b, const struct spec_interface *i, struct err *err)
+{
+	struct vmm_device *d = add_device(b, VMM_DEVICE_NET);
+	int tap = -1;
+	if (net_mac_parse(i->mac, d->mac) < 0)
+		return err_set(err, ERR_INVALID, 0, "invalid MAC address: %s", i->mac);
+	int r = net_tap_open(i, &tap, err);
+	if (r < 0)
+		return r;
+	d->mtu = (uint16_t)(i->mtu <= UINT16_MAX ? i->mtu : 0);
+	d->offloads = net_tap_offloads;
+	d->fds[0] = add_fd(b, tap);
+	return 0;
+}
+
 static int describe(struct boot *b, struct err *err)
 {
 	const struct spec_guest *g = &b->spec->guest;
@@ -104,7 +121,10 @@ static int describe(struct boot *b, struct err *err)
 		r = add_file(b, g->initramfs, O_RDONLY, &s->initramfs, err);
 	if (r == 0 && g->layer_files.n)
 		r = add_layers(b, err);
+	for (size_t i = 0; i < b->spec->interfaces_n && r == 0; i++)
+		r = add_interface(b, &b->spec->interfaces[i], err);
 	(void)add_device(b, VMM_DEVICE_RNG);
+	(void)add_device(b, VMM_DEVICE_BALLOON);
 	return r;
 }
 
@@ -257,6 +277,9 @@ static int check(const struct runtime_spec *spec, struct err *err)
 	/* Beside the kernel, the KVM, the console and the links. */
 	if (g->layer_files.n > VMM_FDS_MAX - 32)
 		return err_set(err, ERR_UNSUPPORTED, 0, "an image with more than %d layers cannot run in a virtual machine", VMM_FDS_MAX - 32);
+	/* The layers' disk, entropy, balloon and sockets are devices too. */
+	if (spec->interfaces_n > VMM_DEVICES_MAX - 4)
+		return err_set(err, ERR_UNSUPPORTED, 0, "a virtual machine has at most %d networks", VMM_DEVICES_MAX - 4);
 	if (g->cpus > VMM_VCPUS_MAX)
 		return err_set(err, ERR_UNSUPPORTED, 0, "a virtual machine has at most %d processors", VMM_VCPUS_MAX);
 	if (!g->initramfs)

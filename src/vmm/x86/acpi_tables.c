@@ -154,6 +154,19 @@ static void put_window(struct out *o, unsigned index, uint64_t gpa, unsigned irq
 	package_end(o, at);
 }
 
+/* Without an entry here its interrupt would not be connected: there is no old
+ * interrupt controller whose lines a kernel could assume. */
+static void put_uart(struct out *o)
+{
+	const uint8_t resources[] = { 0x47, 1, UART_PORT & 0xff, UART_PORT >> 8, UART_PORT & 0xff, UART_PORT >> 8, 1, 8,
+				      0x89, 6, 0, 3, 1, UART_IRQ, 0, 0, 0 };
+	size_t at = device_begin(o, "COM1");
+	put_name_string(o, "_HID", "PNP0501");
+	put_name_number(o, "_UID", 0);
+	put_resources(o, resources, sizeof(resources));
+	package_end(o, at);
+}
+
 /* The port to which a kernel says that it panicked: QEMU's, for which Linux has a driver. */
 static void put_panic_port(struct out *o)
 {
@@ -174,6 +187,8 @@ static size_t put_dsdt(struct out *o, const struct acpi_machine *machine)
 	for (unsigned i = 0; i < machine->windows; i++)
 		put_window(o, i, machine->window_gpa(i), machine->window_irq(i));
 	put_panic_port(o);
+	if (machine->has_uart)
+		put_uart(o);
 	package_end(o, scope);
 	put_name(o, "_S5_");
 	put_number(o, AML_PACKAGE, 1);

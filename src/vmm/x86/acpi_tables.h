@@ -4,6 +4,7 @@
  * and the ports by which a guest ends. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,6 +14,7 @@ struct acpi_machine {
 	unsigned vcpus, windows;
 	uint64_t (*window_gpa)(unsigned index);
 	unsigned (*window_irq)(unsigned index);
+	bool has_uart;
 };
 
 /* Write them to @out, which the guest sees at @gpa; the root pointer comes first.

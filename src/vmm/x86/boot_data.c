@@ -130,7 +130,7 @@ static int write_cmdline(struct machine *m, const struct boot_info *info, size_t
 
 static int write_tables(struct machine *m, const struct boot_info *info)
 {
-	const struct acpi_machine machine = { info->vcpus, info->windows, arch_window_gpa, arch_window_irq };
+	const struct acpi_machine machine = { info->vcpus, info->windows, arch_window_gpa, arch_window_irq, info->has_uart };
 	uint64_t at = info->has_acpi ? ACPI_ADDRESS : MP_TABLE_ADDRESS;
 	size_t bytes = info->has_acpi ? ACPI_BYTES : MP_TABLE_BYTES;
 	uint8_t *out = guest_memory_at(&m->mem, at, bytes, GUEST_WRITE);
