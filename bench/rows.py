@@ -10,6 +10,7 @@ import statistics
 import subprocess
 import time
 
+import machines
 from lib import leaks
 from measure import Command, Failed, in_turn, median_ms, progress
 from peers import Containerd, Dockerd
@@ -332,10 +333,16 @@ class Bench:
                 ctr.stop()
         return Row.ratio(what, statistics.median(timed["hull"]), peer, statistics.median(timed["peer"]), most, "s")
 
+    # ---- virtual machines
+
+    def machine(self):
+        yield from machines.measure(Row, self.times)
+
 
 ALL = {"start": Bench.start_without_network, "bridge": Bench.start_with_network, "attach": Bench.attach,
        "networks": Bench.networks, "exec": Bench.exec, "memory": Bench.memory, "small": Bench.small_commands,
-       "pull": Bench.pull, "thousand": Bench.thousand, "names": Bench.names}
+       "pull": Bench.pull, "thousand": Bench.thousand, "names": Bench.names,
+       "machine": Bench.machine}
 
 
 def measure(bench, names):
