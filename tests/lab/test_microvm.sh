@@ -48,6 +48,20 @@ for _ in $(seq 100); do [ "$(hull inspect -f '{{.State.Status}}' two)" = exited 
 check "a killed machine is a killed workload" [ "$(hull inspect -f '{{.State.ExitCode}}' two)" = 137 ]
 hull rm two > /dev/null
 
+mkdir -p /tmp/shared; echo from-host > /tmp/shared/file
+hull run -d --name vol --network none --isolation=microvm -v data:/data -v /tmp/shared:/shared:ro demo sleep 1000 > /dev/null
+check "it sees a folder of the host" grep -qx from-host <(hull exec vol cat /shared/file)
+hull exec vol sh -c 'echo no > /shared/file' 2> /dev/null
+check "that it may not write" grep -qx from-host /tmp/shared/file
+hull exec vol sh -c 'echo from-vm > /data/x && chown 5:6 /data/x && ln -s x /data/y'
+check "a container sees in a volume what it wrote" grep -qx '5:6 from-vm' <(hull run --rm --network none -v data:/data demo sh -c 'echo $(stat -c %u:%g /data/x) $(cat /data/y)')
+hull run --rm --network none -v data:/data demo sh -c 'echo from-container > /data/z'
+check "and it what a container wrote" grep -qx from-container <(hull exec vol cat /data/z)
+hull exec vol sh -c 'echo changed > /etc/motd'
+hull stop -t 1 vol > /dev/null
+check "its changes are there once it has ended" grep -qx 'A /etc/motd' <(hull diff vol)
+hull rm -v vol > /dev/null
+
 hull run -d --name web --isolation=microvm -p 8080:80 demo httpd -f -p 80 -h /bin > /dev/null
 check "the host reaches its published port" [ "$(wget -qO- -T 20 http://127.0.0.1:8080/busybox | md5sum)" = "$(md5sum < /bin/busybox)" ]
 address=$(hull inspect -f '{{.NetworkSettings.IPAddress}}' web)

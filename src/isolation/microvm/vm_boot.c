@@ -277,9 +277,9 @@ static int check(const struct runtime_spec *spec, struct err *err)
 	/* Beside the kernel, the KVM, the console and the links. */
 	if (g->layer_files.n > VMM_FDS_MAX - 32)
 		return err_set(err, ERR_UNSUPPORTED, 0, "an image with more than %d layers cannot run in a virtual machine", VMM_FDS_MAX - 32);
-	/* The layers' disk, entropy, balloon and sockets are devices too. */
-	if (spec->interfaces_n > VMM_DEVICES_MAX - 4)
-		return err_set(err, ERR_UNSUPPORTED, 0, "a virtual machine has at most %d networks", VMM_DEVICES_MAX - 4);
+	/* The disk of layers, files, entropy, balloon and sockets are devices too. */
+	if (spec->interfaces_n > VMM_DEVICES_MAX - 5)
+		return err_set(err, ERR_UNSUPPORTED, 0, "a virtual machine has at most %d networks", VMM_DEVICES_MAX - 5);
 	if (g->cpus > VMM_VCPUS_MAX)
 		return err_set(err, ERR_UNSUPPORTED, 0, "a virtual machine has at most %d processors", VMM_VCPUS_MAX);
 	if (!g->initramfs)

@@ -163,7 +163,7 @@ static int check(const struct runtime_spec *spec, struct err *err)
 	return 0;
 }
 
-int uml_boot(const struct runtime_spec *spec, const struct cgroup *cgroup, int files, struct guest_machine *ret, struct err *err)
+int uml_boot(const struct runtime_spec *spec, const struct cgroup *cgroup, int server, struct guest_machine *ret, struct err *err)
 {
 	CLEANUP(boot_done) struct boot b = { .spec = spec, .cgroup = cgroup, .null = -1, .console = -1, .agent = -1, .port = -1 };
 	int stream[2], files[2], console[2], pair[2];

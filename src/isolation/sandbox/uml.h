@@ -24,7 +24,7 @@ enum uml_fd {
 #define UML_RING "ring"
 #define UML_LAYER_FORMAT "layer%zu"
 
-int uml_boot(const struct runtime_spec *spec, const struct cgroup *cgroup, int files, struct guest_machine *ret, struct err *err) MUST_CHECK;
+int uml_boot(const struct runtime_spec *spec, const struct cgroup *cgroup, int server, struct guest_machine *ret, struct err *err) MUST_CHECK;
 
 /* uml_network.c: join the interfaces in @netns to their bridges; a packet socket
  * on each (the caller's to close). */
