@@ -177,6 +177,48 @@ class Objects(NetworkTest):
                          "WARNING! This will remove all custom networks not used by at least one container.")
         self.assertIn("used", self.hull.out("network", "ls"))
 
+    def test_system_prune_takes_networks_too(self):
+        self.hull("network", "create", "--label", "keep", "kept")
+        self.hull("network", "create", "idle")
+        out = self.hull.out("system", "prune", "-f", "--filter", "label!=keep")
+        self.assertIn("Deleted Networks:\nidle\n", out)
+        self.assertIn("kept", self.hull.out("network", "ls"))
+
+    def test_many_at_once(self):
+        """Creators at the same time choose different subnets, and one of them gets the name."""
+        children = [self.hull.start("network", "create", f"n{i % 20}") for i in range(24)]
+        codes = [child.wait(timeout=60) for child in children]
+        for child in children:
+            child.communicate()
+        self.assertEqual(sorted(codes), [0] * 20 + [1] * 4)
+        subnets = [self.network(f"n{i}")["IPAM"]["Config"][0]["Subnet"] for i in range(20)]
+        self.assertEqual(len(set(subnets)), 20)
+        children = [self.hull.start("network", "rm", f"n{i}") for i in range(20)]
+        self.assertEqual([child.wait(timeout=60) for child in children], [0] * 20)
+        for child in children:
+            child.communicate()
+
+    def test_a_bridge_that_is_gone_is_made_again(self):
+        """As after the machine went down."""
+        self.hull("network", "create", "--ipv6", "app")
+        run("ip", "link", "del", self.network("app")["Bridge"])
+        self.hull("run", "--rm", "--network", "app", "demo", "ping", "-c", "1", "-W", "2", self.network("app")["IPAM"]["Config"][0]["Gateway"])
+        run("ip", "link", "del", self.network("app")["Bridge"])
+        self.hull("network", "rm", "app")
+
+    def test_vlan_or_why_not(self):
+        run("ip", "link", "add", "trunk0", "up", "type", "bridge")
+        self.addCleanup(run, "ip", "link", "del", "trunk0")
+        for flags in (["--parent", "trunk0", "--vlan", "50"], ["-d", "macvlan", "-o", "parent=trunk0.50"]):
+            done = self.hull("network", "create", *flags, "tagged", code=None)
+            if done.returncode == 0:
+                self.assertIn("trunk0.50", run("ip", "-o", "link"))
+                self.hull("network", "rm", "tagged")
+            else:
+                self.assertIn("cannot make trunk0.50: this kernel has no VLANs", done.err)
+            self.assertNotIn("trunk0.50", run("ip", "-o", "link"))
+            self.assertNotIn("tagged", self.hull.out("network", "ls"))
+
     def test_events(self):
         id = self.hull.out("network", "create", "app")
         self.hull("run", "--rm", "--name", "one", "--network", "app", "demo", "true")

@@ -122,6 +122,7 @@ class System(HullTest):
                      "start stats stop top unpause update wait",
         "image": "history import inspect load ls list prune pull push rm remove save tag",
         "volume": "create inspect ls list prune rm remove",
+        "network": "connect create disconnect inspect ls list prune rm remove",
         "system": "df events info prune",
     }
 

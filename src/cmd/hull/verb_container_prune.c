@@ -7,6 +7,7 @@
 #include "disk_usage.h"
 #include "image_store.h"
 #include "image_users.h"
+#include "network_objects.h"
 #include "prune_cli.h"
 #include "volumes.h"
 
@@ -102,6 +103,15 @@ static int prune_volumes(struct engine *engine, const struct prune_filter *filte
 	return r;
 }
 
+static int prune_networks(struct engine *engine, const struct prune_opts *o, struct err *err)
+{
+	CLEANUP_STRV struct strv names = { 0 };
+	struct network_filter which = { o->filter }; /* borrowed */
+	int r = networks_prune(engine, &which, &names, err);
+	print_part("Deleted Networks", &names);
+	return r;
+}
+
 static int prune_images(struct engine *engine, const struct prune_opts *o, const struct prune_filter *filter, int64_t *freed, struct err *err)
 {
 	CLEANUP_STRV struct strv report = { 0 };
@@ -137,6 +147,8 @@ static int run_system_prune(struct cli *cli, const void *opts, int argc, char **
 	if (r == 0)
 		r = containers_prune(engine, &what, &ids, &freed, &err);
 	print_part("Deleted Containers", &ids);
+	if (r == 0)
+		r = prune_networks(engine, o, &err);
 	if (r == 0 && o->volumes)
 		r = prune_volumes(engine, &filter, &freed, &err);
 	if (r == 0)
