@@ -74,6 +74,11 @@ int config_check_supported(const struct container_config *config, struct err *er
 		r = config_check_endpoint(&config->endpoints[i], err);
 	if (r)
 		return r;
+	bool has_rate = config->network_rate_in || config->network_rate_out;
+	if ((config->egress.n || has_rate) && (str_eq(config->network_mode, "host") || str_eq(config->network_mode, "none") ||
+					       str_starts_with(config->network_mode ? config->network_mode : "", "container:")))
+		return err_set(err, ERR_INVALID, 0, "conflicting options: %s and the network mode %s",
+			       config->egress.n ? "--egress" : "--network-rate", config->network_mode);
 	if (config->storage_opt.n)
 		return refuse(err, "--storage-opt", "what a container changes is limited by the file system of hull's folder only", NULL);
 	if (!str_is_empty(config->cgroup_parent))

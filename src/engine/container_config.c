@@ -118,12 +118,16 @@ static const struct field host_fields[] = {
 	FIELD2("Init", F_OPT_BOOL, init, has_init),
 	FIELD("Gpus", F_STR, gpus),
 	FIELD("HealthOnFailure", F_STR, health_on_failure),
+	FIELD("Egress", F_LIST, egress),
+	FIELD("NetworkRateIn", F_I64, network_rate_in),
+	FIELD("NetworkRateOut", F_I64, network_rate_out),
 };
 
 /* Members that Docker's types do not have: only shown when set. */
 static bool is_ours(const struct field *f)
 {
-	return str_eq(f->name, "Gpus") || str_eq(f->name, "HealthOnFailure");
+	return str_eq(f->name, "Gpus") || str_eq(f->name, "HealthOnFailure") || str_eq(f->name, "Egress") ||
+	       str_eq(f->name, "NetworkRateIn") || str_eq(f->name, "NetworkRateOut");
 }
 
 #define AT(c, off, type) ((type *)(void *)((char *)(uintptr_t)(c) + (off)))
@@ -309,12 +313,24 @@ static void write_set(struct json_writer *w, const struct strv *sv)
 	jw_object_end(w);
 }
 
+static bool is_said(const struct container_config *c, const struct field *f)
+{
+	switch (f->kind) {
+	case F_LIST:
+		return AT(c, f->offset, const struct strv)->n > 0;
+	case F_I64:
+		return *AT(c, f->offset, int64_t) != 0;
+	default:
+		return *AT(c, f->offset, char *) != NULL;
+	}
+}
+
 static void write_field(struct json_writer *w, const struct container_config *c, const struct field *f)
 {
 	const struct strv *sv = AT(c, f->offset, const struct strv);
 	bool is_blkio = f->kind == F_BLKIO || f->kind == F_BLKIO_WEIGHT;
 	bool said = f->offset2 && !is_blkio ? *AT(c, f->offset2, bool) : false;
-	if (is_ours(f) && !*AT(c, f->offset, char *))
+	if (is_ours(f) && !is_said(c, f))
 		return;
 	/* Docker leaves these out when they are empty. */
 	if ((str_eq(f->name, "ExposedPorts") || str_eq(f->name, "Annotations") || str_eq(f->name, "StorageOpt") ||

@@ -148,6 +148,9 @@ struct container_config {
 	size_t endpoints_n;
 
 	/* ---- hull's own ---- */
+	struct strv egress; /* egress.h; with one, nothing else leaves its networks */
+	int64_t network_rate_in, network_rate_out; /* bits a second; 0: no limit */
+	bool has_network_rate_in, has_network_rate_out; /* of an update: said */
 	char *health_on_failure; /* "none", "kill", "restart", "stop" */
 };
 

@@ -20,6 +20,7 @@
 #include "monitor_proto.h"
 #include "monitor_spawn.h"
 #include "name_service.h"
+#include "network_policy.h"
 #include "networks.h"
 #include "seccomp_filter.h"
 #include "signal_names.h"
@@ -285,12 +286,14 @@ static int prepare(struct launch *l, struct err *err)
 		r = db_tx_commit(&tx, err);
 	if (r >= 0)
 		r = FAULT("start.reserved");
-	if (r >= 0 && name_service_is_wanted(l->spec->interfaces, l->spec->interfaces_n)) {
+	if (r >= 0 && name_service_is_wanted(config, l->spec->interfaces, l->spec->interfaces_n)) {
 		l->spec->has_name_sockets = true;
 		r = name_service_publish(l->engine, c, err);
 		if (r == 0)
 			r = FAULT("start.named");
 	}
+	if (r >= 0 && has_network)
+		r = network_policies_enter(l->engine, c, err);
 	if (r >= 0 && has_volumes)
 		r = volumes_prepare(l->engine, c, &l->layers, &l->volumes, err);
 	if (r >= 0 && has_volumes)

@@ -9,6 +9,7 @@
 
 #include "clock.h"
 #include "fd.h"
+#include "network_rate.h"
 
 #define NET_DEV_MAX_BYTES (1u << 20)
 
@@ -34,7 +35,6 @@ int containers_sample(struct engine *engine, struct container *c, struct contain
 {
 	const struct isolation *back_end;
 	struct isolation_handle handle = container_handle(c);
-	(void)engine;
 	*ret = (struct container_sample){ .mono_ns = clock_mono_ns() };
 	if (!container_is_running(c))
 		return err_set(err, ERR_CONFLICT, 0, "container %s is not running", c->id);
@@ -47,7 +47,7 @@ int containers_sample(struct engine *engine, struct container *c, struct contain
 		return r;
 	if (!str_eq(c->config->network_mode, "host"))
 		read_network(c->run.pid, ret);
-	return 0;
+	return network_rate_read(engine, c->id, &ret->net_rate, err);
 }
 
 double container_cpu_percent(const struct container_sample *before, const struct container_sample *now)

@@ -4,12 +4,14 @@
 #pragma once
 
 #include "isolation.h"
+#include "net_rate.h"
 #include "state.h"
 
 struct container_sample {
 	int64_t mono_ns; /* when it was taken */
 	struct isolation_stats stats;
 	uint64_t net_rx_bytes, net_tx_bytes; /* of all links but lo; 0 with the host's network */
+	struct net_rate net_rate; /* that --network-rate holds it to; zeroes: nothing does */
 };
 
 /* Of a running container; ERR_CONFLICT otherwise. */

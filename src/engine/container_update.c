@@ -3,11 +3,13 @@
 
 #include <string.h>
 
+#include "config_check.h"
 #include "container_lock.h"
 #include "containers.h"
 #include "events.h"
 #include "monitor_conf.h"
 #include "monitor_proto.h"
+#include "network_rate.h"
 #include "runtime_spec.h"
 #include "spec_builder.h"
 
@@ -52,6 +54,10 @@ static int merge(struct container_config *to, const struct container_config *fro
 		to->has_pids_limit = true;
 		to->pids_limit = from->pids_limit;
 	}
+	if (from->has_network_rate_in)
+		to->network_rate_in = from->network_rate_in;
+	if (from->has_network_rate_out)
+		to->network_rate_out = from->network_rate_out;
 	if (!str_is_empty(from->restart_policy)) {
 		put_str(&to->restart_policy, from->restart_policy);
 		to->restart_max_retries = from->restart_max_retries;
@@ -109,6 +115,8 @@ static int save(struct engine *engine, const struct container *c, struct err *er
 	if (r >= 0)
 		r = ports_settle(engine, c->id, err);
 	if (r >= 0)
+		r = network_rate_settle(engine, c->id, err);
+	if (r >= 0)
 		r = event_record_container(engine, c, "update", NULL, err);
 	return r < 0 ? r : db_tx_commit(&tx, err);
 }
@@ -118,14 +126,21 @@ static int apply(struct engine *engine, struct container *c, const struct contai
 		 struct err *err)
 {
 	struct err ignored = ERR_INIT;
+	bool has_rate = changes->has_network_rate_in || changes->has_network_rate_out;
 	int r = ports ? ports_change(engine, c, ports, err) : 0;
 	if (r < 0)
 		return r;
 	r = merge(c->config, changes, err);
+	if (r == 0 && has_rate)
+		r = config_check_supported(c->config, err);
+	if (r == 0 && has_rate)
+		r = network_rate_change(engine, c, err);
 	if (r == 0)
 		r = apply_limits(c, err);
 	if (r == 0 && !str_is_empty(changes->restart_policy))
 		r = apply_policy(engine, c, err);
+	if (r < 0 && has_rate)
+		(void)!network_rate_undo(engine, c->id, &ignored);
 	if (r < 0 && ports)
 		(void)!ports_undo(engine, c->id, &ignored);
 	return r;

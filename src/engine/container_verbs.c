@@ -14,6 +14,7 @@
 #include "monitor_proto.h"
 #include "name_service.h"
 #include "network_connect.h"
+#include "network_policy.h"
 #include "signal_names.h"
 #include "spec_builder.h"
 #include "user_lookup.h"
@@ -233,6 +234,9 @@ int containers_rename(struct engine *engine, const char *name, const char *to, s
 		r = event_record_container(engine, c, "rename", old, err);
 	if (r >= 0)
 		r = db_tx_commit(&tx, err);
+	/* Rules know a container by its name, too. */
+	if (r >= 0)
+		r = network_policies_enter(engine, c, err);
 	return r < 0 ? r : name_service_publish(engine, c, err);
 }
 

@@ -3,19 +3,21 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 
 #include "containers.h"
+#include "egress.h"
 #include "fd.h"
 #include "hosts_files.h"
 #include "monitor_proto.h"
 #include "name_record.h"
 #include "name_sockets.h"
 #include "names_proto.h"
-#include "network_rows.h"
+#include "network_rules.h"
 #include "resolv_conf.h"
 
 static bool has_names(const char *network)
@@ -23,8 +25,21 @@ static bool has_names(const char *network)
 	return !str_eq(network, NETWORK_BRIDGE);
 }
 
-bool name_service_is_wanted(const struct spec_interface *interfaces, size_t n)
+/* Whom a name opens the firewall for has to be told it by us. */
+static bool has_egress_names(const struct container_config *config)
 {
+	struct err ignored = ERR_INIT;
+	struct egress e;
+	for (size_t i = 0; i < config->egress.n; i++)
+		if (egress_parse(config->egress.v[i], &e, &ignored) == 0 && e.name[0])
+			return true;
+	return false;
+}
+
+bool name_service_is_wanted(const struct container_config *config, const struct spec_interface *interfaces, size_t n)
+{
+	if (n && has_egress_names(config))
+		return true;
 	for (size_t i = 0; i < n; i++) {
 		if (has_names(interfaces[i].network))
 			return true;
@@ -65,11 +80,52 @@ static void add_links(const struct strv *links, struct name_record *record)
 	}
 }
 
-static int add_endpoint(struct engine *engine, const struct endpoint *e, struct name_record *record, struct err *err)
+static uint8_t protocol_number(const char *name)
+{
+	return str_eq(name, "udp") ? IPPROTO_UDP : str_eq(name, "sctp") ? IPPROTO_SCTP : IPPROTO_TCP;
+}
+
+static void add_egress(const struct container_config *config, struct name_record *record)
+{
+	struct err ignored = ERR_INIT;
+	struct egress e;
+	for (size_t i = 0; i < config->egress.n; i++)
+		if (egress_parse(config->egress.v[i], &e, &ignored) == 0 && e.name[0])
+			name_record_add_egress(record, e.name, protocol_number(e.protocol), e.port_first, e.port_last);
+}
+
+/* Names that the rules of an isolated network are about. */
+static int add_rules(struct engine *engine, const struct container *c, const struct network *n, struct name_record *record,
+		     struct err *err)
+{
+	CLEANUP_RULES struct network_rule_list rules = { 0 };
+	int r = n->is_isolated ? network_rules_read(engine, n->name, &rules, err) : 0;
+	for (size_t i = 0; r == 0 && i < rules.n; i++) {
+		const struct network_rule *rule = &rules.v[i];
+		if (str_starts_with(rule->to, "name:") && rule->allow &&
+		    (str_eq(rule->from, "any") || network_rule_means(rule->from, c->name, &c->labels)))
+			name_record_add_egress(record, rule->to + strlen("name:"), protocol_number(rule->protocol), rule->port_first,
+					       rule->port_last);
+	}
+	return r;
+}
+
+static int add_endpoint(struct engine *engine, const struct container *c, const struct endpoint *e, struct name_record *record, struct err *err)
 {
 	CLEANUP_NETWORK struct network *n = NULL;
 	int r = network_get(engine, e->network, &n, err);
 	if (r <= 0)
+		return r;
+	struct name_address own[2] = { { 0 }, { 0 } };
+	r = take_address(e->address4, &own[0]);
+	if (r == 0)
+		r = take_address(e->address6, &own[1]);
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(own); i++)
+		if (own[i].len)
+			name_record_add_own(record, &own[i]);
+	if (r == 0)
+		r = add_rules(engine, c, n, record, err);
+	if (r < 0)
 		return r;
 	if (!has_names(n->name)) {
 		record->leads_out = true;
@@ -143,12 +199,13 @@ int name_service_publish(struct engine *engine, const struct container *c, struc
 		r = endpoints_of_container(engine, c->id, &list.v, &list.n, err);
 	for (size_t i = 0; r >= 0 && i < list.n; i++) {
 		if (list.v[i].is_active)
-			r = add_endpoint(engine, &list.v[i], &record, err);
+			r = add_endpoint(engine, c, &list.v[i], &record, err);
 	}
 	if (r < 0)
 		return r;
 	/* One that has left all networks with names still asks here. */
-	if (record.nets_n == 0 && faccessat(dir, c->id, F_OK, 0) < 0)
+	add_egress(c->config, &record);
+	if (record.nets_n == 0 && record.egress_n == 0 && faccessat(dir, c->id, F_OK, 0) < 0)
 		return 0;
 	add_settings(c->config, &record);
 	r = name_record_format(&record, &text);

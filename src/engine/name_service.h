@@ -12,7 +12,7 @@
 #include "state.h"
 
 /* Do these networks have names? */
-bool name_service_is_wanted(const struct spec_interface *interfaces, size_t n);
+bool name_service_is_wanted(const struct container_config *config, const struct spec_interface *interfaces, size_t n);
 /* Write the record of @c (with its configuration) as its active endpoints say, once
  * they are committed. None for one that is in no network with names, and was in
  * none since it started. */

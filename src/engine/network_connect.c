@@ -15,6 +15,7 @@
 #include "net_attach.h"
 #include "network_endpoint.h"
 #include "network_link.h"
+#include "network_policy.h"
 #include "networks.h"
 #include "ports.h"
 #include "process.h"
@@ -200,12 +201,14 @@ static int change_hosts(struct engine *engine, const struct container *c, const 
 }
 
 /* Take away the interface of @e; also when only half of it was made. */
-static int detach(const struct container *c, const struct endpoint *e, struct err *err)
+static int detach(struct engine *engine, const struct container *c, const struct endpoint *e, struct err *err)
 {
 	CLEANUP_FD int netns = -1;
 	struct err ignored = ERR_INIT;
 	struct spec_interface i = { .host_name = e->host_name };
-	int r = net_detach(&i, 1, err);
+	int r = network_policies_leave(engine, c->id, e->network, err);
+	if (r >= 0)
+		r = net_detach(&i, 1, err);
 	if (r < 0 || !is_attached(c) || open_netns(c, &netns, &ignored) < 0)
 		return r;
 	return net_remove_inside(netns, e->interface, err);
@@ -245,7 +248,7 @@ static int take_away(struct engine *engine, const struct container *c, const cha
 	if (r < 0 || !e)
 		return r;
 	if (e->is_active)
-		r = detach(c, e, err);
+		r = detach(engine, c, e, err);
 	if (r == 0)
 		r = FAULT("disconnect.detached");
 	if (r == 0)
@@ -271,6 +274,8 @@ static int attach(struct engine *engine, struct container *c, const struct spec_
 	int r = open_netns(c, &netns, err);
 	if (r == 0)
 		r = FAULT("connect.reserved");
+	if (r == 0)
+		r = network_policies_enter(engine, c, err);
 	if (r == 0)
 		r = net_attach(netns, i, 1, err);
 	if (r == 0)

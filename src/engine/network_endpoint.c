@@ -171,7 +171,11 @@ int endpoint_activate(struct engine *engine, const struct endpoint_activation *a
 	ret->bridge = str_dup(is_upper ? a->n->parent : a->n->bridge);
 	ret->mode = str_dup(mode);
 	ret->mtu = a->n->mtu;
-	ret->is_port_isolated = !is_upper && !network_option_is_on(a->n, "com.docker.network.bridge.enable_icc");
+	ret->is_routed = !is_upper && a->n->is_isolated;
+	ret->is_port_isolated =
+		ret->is_routed || (!is_upper && !network_option_is_on(a->n, "com.docker.network.bridge.enable_icc"));
+	ret->rate_in = (uint64_t)a->c->config->network_rate_in;
+	ret->rate_out = (uint64_t)a->c->config->network_rate_out;
 	if (str_copy(ret->mac, sizeof(ret->mac), e->mac) < 0)
 		return err_set(err, ERR_INVALID, 0, "invalid MAC address: %s", e->mac);
 	return record(engine, e, err);

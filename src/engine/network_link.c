@@ -8,6 +8,7 @@
 
 #include "fd.h"
 #include "net_bridge.h"
+#include "network_policy.h"
 #include "ports.h"
 #include "settings.h"
 #include "subnet_pool.h"
@@ -309,8 +310,12 @@ static int restore_firewall(struct engine *engine, const struct network *made, s
 		struct net_bridge b = bridge_of(list[i]);
 		if (list[i]->driver == DRIVER_BRIDGE && b.name[0] && !str_eq(list[i]->name, made->name))
 			r = net_bridge_guard(&b, err);
+		if (r >= 0)
+			r = network_policy_ensure(engine, list[i], err);
 	}
 	network_list_free(list, n);
+	if (r >= 0)
+		r = network_policies_restore(engine, err);
 	return r < 0 ? r : ports_restore(engine, err);
 }
 
@@ -322,16 +327,19 @@ int network_ensure(struct engine *engine, struct network *n, struct err *err)
 		return r;
 	if (n->driver == DRIVER_BRIDGE) {
 		r = net_bridge_ensure(&b, err);
-		return r > 0 ? restore_firewall(engine, n, err) : r;
+		if (r > 0)
+			r = restore_firewall(engine, n, err);
+		return r < 0 ? r : network_policy_ensure(engine, n, err);
 	}
 	return n->parent ? net_parent_ensure(n->parent, err) : 0;
 }
 
 int network_remove_link(struct engine *engine, const struct network *n, struct err *err)
 {
-	(void)engine;
 	struct net_bridge b = bridge_of(n);
-	int r = 0;
+	int r = network_policy_clear(engine, n, err);
+	if (r < 0)
+		return r;
 	if (n->driver == DRIVER_BRIDGE && n->bridge[0])
 		r = n->keeps_bridge ? net_bridge_forget(&b, err) : net_bridge_remove(&b, err);
 	if (r >= 0 && n->owns_parent)

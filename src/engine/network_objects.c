@@ -180,6 +180,8 @@ static int forget(struct engine *engine, const struct network *n, const char *ev
 	if (r >= 0)
 		r = db_tx_begin(engine->db, &tx, err);
 	if (r >= 0)
+		r = db_run(engine->db, err, "DELETE FROM network_rules WHERE network = ?", "s", n->name);
+	if (r >= 0)
 		r = db_run(engine->db, err, "DELETE FROM networks WHERE name = ?", "s", n->name);
 	if (r > 0 && event)
 		r = record(engine, event, n, err);

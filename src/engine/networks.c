@@ -8,6 +8,7 @@
 #include "net_attach.h"
 #include "network_endpoint.h"
 #include "network_link.h"
+#include "network_policy.h"
 #include "ports.h"
 
 static bool is_bridge_mode(const char *mode)
@@ -229,6 +230,10 @@ static int release(struct engine *engine, const char *id, bool links_go_by_thems
 	r = ports_release(engine, id, err);
 	if (r >= 0)
 		r = FAULT("network.unpublished");
+	if (r >= 0)
+		r = network_policies_leave(engine, id, NULL, err);
+	if (r >= 0)
+		r = FAULT("network.policies_left");
 	return r < 0 ? r : release_interfaces(engine, id, links_go_by_themselves, err);
 }
 

@@ -18,6 +18,8 @@
 #include "image_users.h"
 #include "monitor_conf.h"
 #include "network_objects.h"
+#include "network_policy.h"
+#include "network_rate.h"
 #include "ports.h"
 #include "volume_mounts.h"
 
@@ -234,6 +236,10 @@ int engine_recover(struct engine *engine, struct err *err)
 		r = network_recover(engine, err);
 	if (r >= 0)
 		r = ports_recover(engine, err);
+	if (r >= 0)
+		r = network_policy_recover(engine, err);
+	if (r >= 0)
+		r = network_rate_recover(engine, err);
 	if (r >= 0)
 		r = volumes_sweep(engine, err);
 	if (r >= 0)

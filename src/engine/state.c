@@ -175,6 +175,23 @@ static const char *const steps[] = {
 	"ALTER TABLE ports ADD COLUMN pending INTEGER NOT NULL DEFAULT 0;"
 	"UPDATE ports SET address4 = (SELECT address4 FROM endpoints e WHERE e.container = ports.container AND address4 IS NOT NULL);"
 	"CREATE INDEX ports_pending ON ports(pending) WHERE pending <> 0;",
+	/* Who may speak to whom (network_rules.h, network_policy.h). */
+	"CREATE TABLE network_rules("
+	"  id INTEGER PRIMARY KEY AUTOINCREMENT,"
+	"  network TEXT NOT NULL,"
+	"  source TEXT NOT NULL,"
+	"  target TEXT NOT NULL,"
+	"  protocol TEXT NOT NULL,"
+	"  port_first INTEGER NOT NULL,"
+	"  port_last INTEGER NOT NULL,"
+	"  allow INTEGER NOT NULL,"
+	"  created_ns INTEGER NOT NULL"
+	");"
+	"CREATE INDEX network_rules_network ON network_rules(network);"
+	"ALTER TABLE networks ADD COLUMN rules_changing INTEGER NOT NULL DEFAULT 0;"
+	"CREATE INDEX networks_changing ON networks(rules_changing) WHERE rules_changing <> 0;"
+	"ALTER TABLE endpoints ADD COLUMN policies INTEGER NOT NULL DEFAULT 0;"
+	"CREATE INDEX endpoints_changing ON endpoints(policies) WHERE policies >= 8;",
 	/* What was on the host before the network stays when it goes. */
 	"ALTER TABLE networks ADD COLUMN keeps_bridge INTEGER NOT NULL DEFAULT 0;"
 	"ALTER TABLE networks ADD COLUMN owns_parent INTEGER NOT NULL DEFAULT 0;",

@@ -8,6 +8,7 @@
 #include <net/if.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "str.h"
 
@@ -74,6 +75,13 @@ int link_add_bridge(int sock, const char *name, uint32_t mtu)
 	info->ifi_flags = IFF_UP;
 	info->ifi_change = IFF_UP;
 	nl_attr_str(&b, IFLA_IFNAME, name);
+	/* One of its own: else it has the lowest of its ports', which changes as they
+	 * come and go, and neighbours send to the one before for half a minute. */
+	uint8_t mac[6];
+	if (getrandom(mac, sizeof(mac), GRND_NONBLOCK) == sizeof(mac)) {
+		mac[0] = (uint8_t)((mac[0] | 2u) & 0xfeu);
+		nl_attr(&b, IFLA_ADDRESS, mac, sizeof(mac));
+	}
 	if (mtu)
 		nl_attr_u32(&b, IFLA_MTU, mtu);
 	size_t linkinfo = nl_nest(&b, IFLA_LINKINFO, 0);
@@ -292,7 +300,7 @@ int link_index(int sock, const char *name, int *ret)
 	return r < 0 ? r : 0;
 }
 
-int link_add_address(int sock, int index, const struct ip_address *a)
+static int add_address(int sock, int index, const struct ip_address *a, uint32_t flags)
 {
 	struct nl_batch b;
 	nl_init(&b);
@@ -302,7 +310,8 @@ int link_add_address(int sock, int index, const struct ip_address *a)
 	msg->ifa_index = (uint32_t)index;
 	/* Nobody else is on the wire yet: no need to probe for duplicates. */
 	if (a->family == AF_INET6)
-		msg->ifa_flags = IFA_F_NODAD;
+		flags |= IFA_F_NODAD;
+	nl_attr_u32(&b, IFA_FLAGS, flags);
 	nl_attr(&b, IFA_LOCAL, a->bytes, address_len(a));
 	nl_attr(&b, IFA_ADDRESS, a->bytes, address_len(a));
 	if (a->family == AF_INET && a->prefix < 31) {
@@ -312,6 +321,36 @@ int link_add_address(int sock, int index, const struct ip_address *a)
 			broadcast[bit / 8] |= (uint8_t)(0x80u >> bit % 8);
 		nl_attr(&b, IFA_BROADCAST, broadcast, 4);
 	}
+	int r = nl_talk(sock, &b, NULL);
+	return r == -EEXIST ? 0 : r;
+}
+
+int link_add_address(int sock, int index, const struct ip_address *a)
+{
+	return add_address(sock, index, a, 0);
+}
+
+int link_add_bare_address(int sock, int index, const struct ip_address *a)
+{
+	return add_address(sock, index, a, IFA_F_NOPREFIXROUTE);
+}
+
+int link_add_route(int sock, int index, const struct ip_address *to, const struct ip_address *gateway)
+{
+	struct nl_batch b;
+	struct ip_address subnet = ip_subnet(to);
+	nl_init(&b);
+	struct rtmsg *msg = nl_message(&b, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, sizeof(*msg));
+	msg->rtm_family = (uint8_t)to->family;
+	msg->rtm_dst_len = to->prefix;
+	msg->rtm_table = RT_TABLE_MAIN;
+	msg->rtm_protocol = RTPROT_STATIC;
+	msg->rtm_scope = gateway || to->family == AF_INET6 ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK;
+	msg->rtm_type = RTN_UNICAST;
+	nl_attr(&b, RTA_DST, subnet.bytes, address_len(&subnet));
+	if (gateway)
+		nl_attr(&b, RTA_GATEWAY, gateway->bytes, address_len(gateway));
+	nl_attr_u32(&b, RTA_OIF, (uint32_t)index);
 	int r = nl_talk(sock, &b, NULL);
 	return r == -EEXIST ? 0 : r;
 }

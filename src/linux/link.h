@@ -57,6 +57,11 @@ int link_delete(int sock, const char *name) MUST_CHECK;
 int link_set_up(int sock, int index) MUST_CHECK;
 int link_index(int sock, const char *name, int *ret) MUST_CHECK; /* -ENODEV */
 int link_add_address(int sock, int index, const struct ip_address *a) MUST_CHECK; /* -EEXIST is success */
+/* The address alone: its subnet is not taken to be on the link. */
+int link_add_bare_address(int sock, int index, const struct ip_address *a) MUST_CHECK;
+/* To the subnet @to (an address in it), by @gateway, or on the link itself when
+ * that is NULL. -EEXIST is success. */
+int link_add_route(int sock, int index, const struct ip_address *to, const struct ip_address *gateway) MUST_CHECK;
 /* By @gateway, or by the link itself when that is NULL. Takes the place of the
  * one of @family that is there. */
 int link_set_default_route(int sock, int index, int family, const struct ip_address *gateway) MUST_CHECK;

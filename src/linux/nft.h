@@ -24,6 +24,9 @@ struct nft_table {
 /* Is there a set or map called @set in the table? 1, 0 or a negative errno. */
 int nft_has_set(int sock, const struct nft_table *table, const char *set) MUST_CHECK;
 
+/* The name of each set and map; a non-zero return of @visit ends it and is returned. */
+int nft_visit_sets(int sock, const struct nft_table *table, int (*visit)(const char *name, void *arg), void *arg) MUST_CHECK;
+
 /* What linux/netfilter/nf_tables.h calls NFT_DATA_VALUE_MAXLEN. */
 #define NFT_KEY_MAX 64
 
@@ -47,6 +50,9 @@ void nft_put_part(uint8_t *to, size_t *len, const void *part, size_t part_len);
  * other data -EEXIST; deleting what is not there is -ENOENT. */
 int nft_change_elements(int sock, const struct nft_table *table, const struct nft_element *elements, size_t n,
 			bool add) MUST_CHECK;
+
+/* Add an element whose time begins anew if it is there already. */
+int nft_renew_element(int sock, const struct nft_table *table, const struct nft_element *element) MUST_CHECK;
 
 /* An element as the kernel has it. */
 struct nft_found {

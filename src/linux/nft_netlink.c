@@ -90,6 +90,29 @@ int nft_has_set(int sock, const struct nft_table *table, const char *set)
 	return r < 0 ? r : found;
 }
 
+struct set_visit {
+	int (*visit)(const char *name, void *arg);
+	void *arg;
+};
+
+static int on_set(const struct nlmsghdr *h, void *arg)
+{
+	const struct set_visit *v = arg;
+	size_t len = 0;
+	const void *data = attributes(h, NFT_MSG_NEWSET, &len);
+	return data ? v->visit(text_of(data, len, NFTA_SET_NAME), v->arg) : 0;
+}
+
+int nft_visit_sets(int sock, const struct nft_table *table, int (*visit)(const char *name, void *arg), void *arg)
+{
+	struct nl_batch b;
+	struct set_visit v = { visit, arg };
+	nl_init(&b);
+	nft_message(&b, table->family, NFT_MSG_GETSET, NLM_F_DUMP, false);
+	nl_attr_str(&b, NFTA_SET_TABLE, table->name);
+	return nl_query(sock, &b, on_set, &v);
+}
+
 void nft_put_part(uint8_t *to, size_t *len, const void *part, size_t part_len)
 {
 	memset(to + *len, 0, (part_len + 3) / 4 * 4);
@@ -139,6 +162,19 @@ int nft_change_elements(int sock, const struct nft_table *table, const struct nf
 		n -= count;
 	}
 	return 0;
+}
+
+/* An element that is only added again keeps its time before Linux 6.13. */
+int nft_renew_element(int sock, const struct nft_table *table, const struct nft_element *element)
+{
+	struct nl_batch b;
+	nl_init(&b);
+	batch_mark(&b, NFNL_MSG_BATCH_BEGIN);
+	put_element(&b, table, element, true);
+	put_element(&b, table, element, false);
+	put_element(&b, table, element, true);
+	batch_mark(&b, NFNL_MSG_BATCH_END);
+	return nl_talk(sock, &b, NULL);
 }
 
 struct element_visit {

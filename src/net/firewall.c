@@ -12,10 +12,10 @@
 #include "netlink.h"
 
 /* Also the name of a set, so that a table of another layout is told apart. */
-#define LAYOUT "layout_2"
+#define LAYOUT "layout_3"
 #define LOCK_FILE "/run/lock/hull-firewall"
 
-const struct nft_table firewall_table = { NFPROTO_INET, "hull" };
+const struct nft_table firewall_table = { NFPROTO_INET, "hull" }, firewall_bridge_table = { NFPROTO_BRIDGE, "hull" };
 
 /* How it works
  *
@@ -33,7 +33,13 @@ const struct nft_table firewall_table = { NFPROTO_INET, "hull" };
  *   forward      into a bridge comes only an answer or what was published; no
  *                packet goes from one bridge to another otherwise, and none out of
  *                an internal one. Traffic inside a bridge passes here only where
- *                br_netfilter is on: `inside` */
+ *                br_netfilter is on, or where its ports are isolated: `inside`
+ *   policies     of isolated networks and of workloads with egress rules: chains of
+ *                their own (firewall_policy.c), found by one lookup each
+ *   refuse       remembers for an hour what a policy refused; who is inside is told,
+ *                whoever knocks from outside is not
+ *
+ * And in table bridge hull: whoever has a policy speaks only with its own address. */
 static const char table_script[] =
 	"table inet hull\n"
 	"delete table inet hull\n"
@@ -52,6 +58,32 @@ static const char table_script[] =
 	"	set open4_addr { type ipv4_addr . inet_proto . inet_service; }\n"
 	"	set open6 { type inet_proto . inet_service; }\n"
 	"	set open6_addr { type ipv6_addr . inet_proto . inet_service; }\n"
+	"	map policies_forward { type ifname : verdict; }\n"
+	"	map policies_incoming { type ifname : verdict; }\n"
+	"	map policies_outgoing { type ifname : verdict; }\n"
+	"	map egress4 { type ipv4_addr : verdict; }\n"
+	"	map egress6 { type ipv6_addr : verdict; }\n"
+	"	set named4 { type ipv4_addr . ipv4_addr . inet_proto . inet_service; flags timeout; size 65536; }\n"
+	"	set named6 { type ipv6_addr . ipv6_addr . inet_proto . inet_service; flags timeout; size 65536; }\n"
+	"	set refused4 { type ipv4_addr . ipv4_addr . inet_proto . inet_service; size 16384;"
+	" flags dynamic,timeout; timeout 1h; counter; }\n"
+	"	set refused6 { type ipv6_addr . ipv6_addr . inet_proto . inet_service; size 16384;"
+	" flags dynamic,timeout; timeout 1h; counter; }\n"
+	"	set refused4_other { type ipv4_addr . ipv4_addr . inet_proto; size 4096; flags dynamic,timeout; timeout 1h; counter; }\n"
+	"	set refused6_other { type ipv6_addr . ipv6_addr . inet_proto; size 4096; flags dynamic,timeout; timeout 1h; counter; }\n"
+	"	chain refuse {\n"
+	"		meta l4proto { tcp, udp, sctp } update @refused4 { ip saddr . ip daddr . meta l4proto . th dport }\n"
+	"		meta l4proto { tcp, udp, sctp } update @refused6 { ip6 saddr . ip6 daddr . meta l4proto . th dport }\n"
+	"		meta l4proto != { tcp, udp, sctp } update @refused4_other { ip saddr . ip daddr . meta l4proto }\n"
+	"		meta l4proto != { tcp, udp, sctp } update @refused6_other { ip6 saddr . ip6 daddr . meta l4proto }\n"
+	"		iifname @bridges reject with icmpx admin-prohibited\n"
+	"		drop\n"
+	"	}\n"
+	"	chain neighbours {\n"
+	"		icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit, nd-router-advert,"
+	" mld-listener-query, mld-listener-report, mld2-listener-report } accept\n"
+	"		meta l4proto igmp accept\n"
+	"	}\n"
 	"	chain loopback {\n"
 	"		type filter hook prerouting priority raw; policy accept;\n"
 	"		iifname != \"lo\" ip daddr 127.0.0.0/8 drop\n"
@@ -94,9 +126,49 @@ static const char table_script[] =
 	"		ct state established,related accept\n"
 	"		iifname @internal iifname . oifname != @inside drop\n"
 	"		oifname @internal iifname . oifname != @inside drop\n"
+	"		iifname vmap @policies_forward\n"
+	"		oifname vmap @policies_forward\n"
+	"		iifname @bridges iifname . oifname != @inside ip saddr vmap @egress4\n"
+	"		iifname @bridges iifname . oifname != @inside ip6 saddr vmap @egress6\n"
 	"		oifname @bridges ct status dnat accept\n"
 	"		iifname @bridges oifname @bridges iifname . oifname != @inside drop\n"
 	"		oifname @bridges iifname != @bridges drop\n"
+	"	}\n"
+	"	chain incoming {\n"
+	"		type filter hook input priority filter; policy accept;\n"
+	"		iifname != @bridges accept\n"
+	"		ct state established,related accept\n"
+	"		meta l4proto { ipv6-icmp, igmp } jump neighbours\n"
+	"		iifname vmap @policies_incoming\n"
+	"		ip saddr vmap @egress4\n"
+	"		ip6 saddr vmap @egress6\n"
+	"	}\n"
+	"	chain outgoing {\n"
+	"		type filter hook output priority filter; policy accept;\n"
+	"		oifname != @bridges accept\n"
+	"		ct state established,related accept\n"
+	"		meta l4proto { ipv6-icmp, igmp } jump neighbours\n"
+	"		ct status dnat accept\n"
+	"		oifname vmap @policies_outgoing\n"
+	"	}\n"
+	"}\n"
+	"table bridge hull\n"
+	"delete table bridge hull\n"
+	"table bridge hull {\n"
+	"	set guarded { type ifname; }\n"
+	"	set own4 { type ifname . ipv4_addr; }\n"
+	"	set own6 { type ifname . ipv6_addr; }\n"
+	"	chain prerouting {\n"
+	"		type filter hook prerouting priority -300; policy accept;\n"
+	"		iifname @guarded jump check\n"
+	"	}\n"
+	"	chain check {\n"
+	"		ether type ip iifname . ip saddr @own4 accept\n"
+	"		ether type arp iifname . arp saddr ip @own4 accept\n"
+	"		ether type ip6 iifname . ip6 saddr @own6 accept\n"
+	"		ether type ip6 ip6 saddr { ::, fe80::/10 } icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert,"
+	" nd-router-solicit, mld-listener-report, mld2-listener-report } accept\n"
+	"		drop\n"
 	"	}\n"
 	"}\n";
 
@@ -167,7 +239,7 @@ static int forget_all_if_last(struct err *err)
 	r = gate_remove(err);
 	if (r == 0)
 		r = foreign_forget(NULL, err);
-	return r < 0 ? r : nft_run("delete table inet hull\n", err);
+	return r < 0 ? r : nft_run("delete table inet hull\ntable bridge hull\ndelete table bridge hull\n", err);
 }
 
 int firewall_forget(const struct net_bridge *bridge, struct err *err)

@@ -12,8 +12,8 @@
 #include "nft.h"
 #include "runtime_spec.h"
 
-/* inet hull; for elements. */
-extern const struct nft_table firewall_table;
+/* inet hull and bridge hull; for elements. */
+extern const struct nft_table firewall_table, firewall_bridge_table;
 
 /* The tables, and @bridge's elements in them. With @bridge_is_new the elements
  * are written in any case, otherwise only if the table had been lost. 1 when the

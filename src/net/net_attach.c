@@ -9,6 +9,7 @@
 
 #include "cleanup.h"
 #include "link.h"
+#include "net_rate.h"
 #include "str.h"
 
 #define LOOPBACK_INDEX 1 /* in every network namespace */
@@ -102,7 +103,11 @@ static int make_link(int sock, int netns_fd, const struct spec_interface *i, str
 	uint8_t mac[6];
 	if (net_mac_parse(i->mac, mac) < 0)
 		return err_set(err, ERR_INVALID, 0, "invalid MAC address: %s", i->mac);
-	return i->kind ? make_upper(sock, netns_fd, i, mac, err) : make_pair(sock, netns_fd, i, mac, err);
+	struct net_rate rate = { i->rate_in, i->rate_out };
+	if (i->kind && (rate.in || rate.out))
+		return err_set(err, ERR_UNSUPPORTED, 0, "--network-rate is for bridge networks: %s is a %s", i->network, i->kind);
+	int r = i->kind ? make_upper(sock, netns_fd, i, mac, err) : make_pair(sock, netns_fd, i, mac, err);
+	return r == 0 && (rate.in || rate.out) ? net_rate_set(i->host_name, &rate, err) : r;
 }
 
 static int set_default(int sock, int index, int family, const char *gateway, struct err *err)
@@ -125,6 +130,32 @@ static int add_address(int sock, int index, const char *address, struct err *err
 	return r < 0 ? err_set(err, ERR_SYSTEM, r, "add the address %s", address) : 0;
 }
 
+/* The only neighbour is the gateway: all else, the subnet too, goes by it. */
+static int add_routed_address(int sock, int index, const char *address, const char *gateway, struct err *err)
+{
+	struct ip_address a, g;
+	if (!address[0])
+		return 0;
+	if (ip_parse(address, &a) < 0 || ip_parse(gateway, &g) < 0)
+		return err_set(err, ERR_INVALID, 0, "invalid address %s, or gateway %s", address, gateway);
+	int r = link_add_bare_address(sock, index, &a);
+	if (r == 0)
+		r = link_add_route(sock, index, &g, NULL);
+	if (r == 0)
+		r = link_add_route(sock, index, &a, &g);
+	return r < 0 ? err_set(err, ERR_SYSTEM, r, "add the address %s", address) : 0;
+}
+
+static int add_addresses(int sock, int index, const struct spec_interface *i, struct err *err)
+{
+	int r = i->is_routed ? add_routed_address(sock, index, i->address4, i->gateway4, err) :
+			       add_address(sock, index, i->address4, err);
+	if (r < 0)
+		return r;
+	return i->is_routed ? add_routed_address(sock, index, i->address6, i->gateway6, err) :
+			      add_address(sock, index, i->address6, err);
+}
+
 static int configure_one(int sock, const struct spec_interface *i, struct err *err)
 {
 	int index;
@@ -134,9 +165,7 @@ static int configure_one(int sock, const struct spec_interface *i, struct err *e
 	r = link_set_up(sock, index);
 	if (r < 0)
 		return err_set(err, ERR_SYSTEM, r, "bring the interface %s up", i->name);
-	r = add_address(sock, index, i->address4, err);
-	if (r == 0)
-		r = add_address(sock, index, i->address6, err);
+	r = add_addresses(sock, index, i, err);
 	if (r == 0 && i->is_default4)
 		r = set_default(sock, index, AF_INET, i->gateway4, err);
 	if (r == 0 && i->is_default6)

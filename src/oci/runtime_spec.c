@@ -390,6 +390,10 @@ static int get_interfaces(const struct json *hull, struct runtime_spec *s, struc
 		n->is_default4 = json_get_bool(e, "isDefault4", false);
 		n->is_default6 = json_get_bool(e, "isDefault6", false);
 		n->is_port_isolated = json_get_bool(e, "isPortIsolated", false);
+		n->is_routed = json_get_bool(e, "isRouted", false);
+		int64_t in = json_get_i64(e, "rateIn", 0), out = json_get_i64(e, "rateOut", 0);
+		n->rate_in = in > 0 ? (uint64_t)in : 0;
+		n->rate_out = out > 0 ? (uint64_t)out : 0;
 		if (r == 0 && (!n->name || !n->bridge || !n->host_name))
 			return bad(err, "interface");
 	}

@@ -143,6 +143,8 @@ struct spec_interface {
 	 * link itself. */
 	bool is_default4, is_default6;
 	bool is_port_isolated; /* does not see its neighbours on the bridge */
+	bool is_routed; /* speaks to them by the gateway alone */
+	uint64_t rate_in, rate_out; /* bits a second; 0: no limit */
 	uint32_t mtu; /* 0: the bridge's */
 };
 

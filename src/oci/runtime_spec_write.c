@@ -320,6 +320,10 @@ static void write_interfaces(struct json_writer *w, const struct runtime_spec *s
 			jw_kv_bool(w, "isDefault6", true);
 		if (n->is_port_isolated)
 			jw_kv_bool(w, "isPortIsolated", true);
+		if (n->is_routed)
+			jw_kv_bool(w, "isRouted", true);
+		kv_i64_if(w, "rateIn", (int64_t)n->rate_in);
+		kv_i64_if(w, "rateOut", (int64_t)n->rate_out);
 		kv_i64_if(w, "mtu", n->mtu);
 		jw_object_end(w);
 	}

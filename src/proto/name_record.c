@@ -4,11 +4,13 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define WORDS_MAX 8
 /* A file with more than these is none of ours. */
 #define NETS_MAX 256
+#define EGRESS_MAX 1024
 
 int name_address_parse(const char *text, struct name_address *ret)
 {
@@ -69,8 +71,33 @@ struct name_net *name_record_add_net(struct name_record *r, const char *id, cons
 	return net;
 }
 
+static void *one_more(void *list, size_t n, size_t size)
+{
+	char *more = reallocarray(list, n + 1, size);
+	if (!more)
+		abort();
+	memset(more + n * size, 0, size);
+	return more;
+}
+
+void name_record_add_own(struct name_record *r, const struct name_address *address)
+{
+	r->own = one_more(r->own, r->own_n, sizeof(*r->own));
+	r->own[r->own_n++] = *address;
+}
+
+void name_record_add_egress(struct name_record *r, const char *name, uint8_t protocol, uint16_t first, uint16_t last)
+{
+	r->egress = one_more(r->egress, r->egress_n, sizeof(*r->egress));
+	r->egress[r->egress_n++] = (struct name_egress){ str_dup(name), protocol, first, last };
+}
+
 void name_record_done(struct name_record *r)
 {
+	for (size_t i = 0; i < r->egress_n; i++)
+		free(r->egress[i].name);
+	free(r->egress);
+	free(r->own);
 	free(r->name);
 	strv_free(&r->links);
 	strv_free(&r->servers);
@@ -132,6 +159,15 @@ int name_record_format(const struct name_record *rec, struct buf *out)
 		r = put_words("dns", &rec->servers, 1, out);
 	for (size_t i = 0; r == 0 && i < rec->nets_n; i++)
 		r = put_net(&rec->nets[i], out);
+	for (size_t i = 0; r == 0 && i < rec->own_n; i++) {
+		char text[NAME_ADDRESS_TEXT];
+		r = buf_printf(out, "own %s\n", name_address_format(&rec->own[i], false, text));
+	}
+	for (size_t i = 0; r == 0 && i < rec->egress_n; i++) {
+		const struct name_egress *e = &rec->egress[i];
+		if (is_word(e->name))
+			r = buf_printf(out, "egress %s %u %u %u\n", e->name, e->protocol, e->first, e->last);
+	}
 	return r;
 }
 
@@ -161,6 +197,25 @@ static int take_net(char *const *word, size_t n, struct name_record *ret)
 	return r == 0 ? take_address(word[7], 16, &net->address6) : r;
 }
 
+static int take_own(const char *word, struct name_record *ret)
+{
+	struct name_address a;
+	if (ret->own_n == 2 * NETS_MAX || name_address_parse(word, &a) < 0)
+		return -EINVAL;
+	name_record_add_own(ret, &a);
+	return 0;
+}
+
+static int take_egress(char *const *word, struct name_record *ret)
+{
+	uint64_t protocol, first, last;
+	if (ret->egress_n == EGRESS_MAX || str_parse_u64_max(word[2], UINT8_MAX, &protocol) < 0 ||
+	    str_parse_u64_max(word[3], UINT16_MAX, &first) < 0 || str_parse_u64_max(word[4], UINT16_MAX, &last) < 0 || last < first)
+		return -EINVAL;
+	name_record_add_egress(ret, word[1], (uint8_t)protocol, (uint16_t)first, (uint16_t)last);
+	return 0;
+}
+
 static int take_line(char *line, struct name_record *ret)
 {
 	char *word[WORDS_MAX], *rest = NULL;
@@ -171,6 +226,10 @@ static int take_line(char *line, struct name_record *ret)
 		return 0;
 	if (str_eq(word[0], "net"))
 		return take_net(word, n, ret);
+	if (str_eq(word[0], "own"))
+		return n == 2 ? take_own(word[1], ret) : -EINVAL;
+	if (str_eq(word[0], "egress"))
+		return n == 5 ? take_egress(word, ret) : -EINVAL;
 	if (str_eq(word[0], "ndots"))
 		ret->has_ndots = true;
 	else if (str_eq(word[0], "out"))

@@ -15,6 +15,9 @@
  *   out                                  a network without names leads out, too
  *   net ID NAME internal|open SUBNET4 SUBNET6 ADDRESS4 ADDRESS6     "-": none
  *   alias cache                          in the network of the last net line
+ *   own ADDRESS                          all it has, in networks without names too
+ *   egress api.example.com 6 443 443     a name that it may reach: protocol number,
+ *                                        first and last port
  *
  * Unknown lines are ignored. The words come from users, the file from hull. */
 #pragma once
@@ -44,6 +47,12 @@ struct name_net {
 	struct strv aliases;
 };
 
+struct name_egress {
+	char *name;
+	uint8_t protocol;
+	uint16_t first, last;
+};
+
 struct name_record {
 	char *name;
 	struct strv links; /* alias, name, alias, name, ... */
@@ -52,10 +61,16 @@ struct name_record {
 	bool leads_out; /* by a network without names, too */
 	struct name_net *nets;
 	size_t nets_n;
+	struct name_address *own;
+	size_t own_n;
+	struct name_egress *egress;
+	size_t egress_n;
 };
 #define NAME_RECORD_MAX_BYTES (256u << 10)
 
 struct name_net *name_record_add_net(struct name_record *r, const char *id, const char *name);
+void name_record_add_own(struct name_record *r, const struct name_address *address);
+void name_record_add_egress(struct name_record *r, const char *name, uint8_t protocol, uint16_t first, uint16_t last);
 void name_record_done(struct name_record *r);
 #define CLEANUP_NAME_RECORD CLEANUP(name_record_done)
 

@@ -32,6 +32,8 @@ class Scenario:
 
 
 RUN_D = ("run", "-d", "--name", "cc", "-p", PORT, *LONG)
+ISO_NETWORK = ("network", "create", "--isolated", "ciso")
+ISO_RUN = ("run", "-d", "--name", "cc", "--network", "ciso", "--egress", "192.0.2.1:443", "--network-rate", "50mbit", "-p", PORT, *LONG)
 SCENARIOS = [
     Scenario("run --rm", ("run", "--rm", "--name", "cc", "-p", PORT, "demo", "true"), undone=True),
     Scenario("run", ("run", "--name", "cc", "-v", "/data", "--network", "none", "demo", "sh", "-c", "exit 3"), undone=True),
@@ -49,6 +51,10 @@ SCENARIOS = [
              monitor_dies=True),
     Scenario("rm", ("rm", "-v", "cc"), [("create", "--name", "cc", "-v", "/data", *LONG)]),
     Scenario("rm -f", ("rm", "-f", "cc"), [RUN_D]),
+    Scenario("network rule add", ("network", "rule", "add", "ciso", "--from", "cc", "--to", "any", "--allow"), [ISO_NETWORK, ISO_RUN]),
+    Scenario("start with rules", ("start", "cc"), [ISO_NETWORK, ("create", *ISO_RUN[2:])]),
+    Scenario("rm -f with rules", ("rm", "-f", "cc"), [ISO_NETWORK, ISO_RUN]),
+    Scenario("update of a rate", ("update", "cc", "--network-rate", "20mbit"), [RUN_D]),
     Scenario("update of ports", ("update", "cc", "-p", "+18081:81", "-p", "-80"), [RUN_D]),
     Scenario("run with a volume to fill", ("run", "--rm", "--name", "cc", "-v", "vol:/etc", "--network", "none", "demo", "true"),
              undone=True),
@@ -98,7 +104,8 @@ class Crash(HullTest):
         """Wait until only monitors of running workloads, with what serves them, are there."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            found = {pid: name for pid, name in leaks.processes(self.hull).items() if name not in ("hull-names", "hull-guest", "hull-files")}
+            others = ("hull-names", "hull-names-fw", "hull-guest", "hull-files")
+            found = {pid: name for pid, name in leaks.processes(self.hull).items() if name not in others}
             monitors = {pid for pid, name in found.items() if name == "hull-monitor"}
             if monitors == set(found) and not any(leaks.parent_of(pid) in monitors for pid in monitors):
                 return
@@ -158,6 +165,7 @@ class Crash(HullTest):
         self.hull("run", "--rm", "--name", "cc", "-p", PORT, "demo", "true")
         self.hull("rmi", "-f", "other", code=None)
         self.hull("volume", "rm", "vol", code=None)
+        self.hull("network", "rm", "ciso", code=None)
         self.hull("ps")
         self.assertEqual(self.hull.wait_until_clean(), [], "left behind in the end")
 

@@ -192,6 +192,24 @@ class Firewall(HullTest):
         self.assertTrue(self.leaves())
         self.assertEqual(self.answer(HOST_OUTSIDE, 8080), b"yes\n")
 
+    def test_an_emptied_firewall_is_filled_again(self):
+        """"nft flush ruleset", or a reload of nftables.service, takes hull's table along."""
+        self.web("-p", "8080:80", "-p", "127.0.0.1:8082:80")
+        self.hull("network", "create", "--isolated", "closed")
+        self.hull("run", "-d", "--name", "in", "--network", "closed", "demo", "nc", "-ll", "-p", "80", "-e", "echo", "no")
+        inside = self.hull.out("inspect", "-f", "{{.NetworkSettings.Networks.closed.IPAddress}}", "in")
+        listing = lambda: subprocess.run(["nft", "list", "table", "inet", "hull"], capture_output=True, text=True, check=True).stdout
+        before = listing()
+        subprocess.run(["nft", "flush", "ruleset"], check=True)
+        self.assertIsNone(self.answer(HOST_OUTSIDE, 8080))
+        self.hull("run", "--rm", "demo", "true")
+        self.assertEqual(sorted(listing().split("\n")), sorted(before.split("\n")))
+        self.assertEqual(self.answer(HOST_OUTSIDE, 8080), b"yes\n")
+        self.assertEqual(self.answer("127.0.0.1", 8082, inside=False), b"yes\n")
+        self.assertIsNone(self.answer(inside, 80, inside=False))
+        self.hull("rm", "-f", "in")
+        self.hull("network", "rm", "closed")
+
     def test_the_source_address_is_kept_past_a_strict_source_filter(self):
         path = "/proc/sys/net/ipv4/conf/all/rp_filter"
         with open(path, encoding="ascii") as f:

@@ -163,6 +163,7 @@ static bool hear(struct forward *f, uint8_t *data, size_t len)
 		attempt(f);
 		return true;
 	}
+	admit_answer(f->s->admit, f->c, data, len, &m);
 	deliver(f, data, len);
 	return true;
 }

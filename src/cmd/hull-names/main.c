@@ -130,6 +130,9 @@ static int run(struct err *err)
 	r = detach(err);
 	if (r < 0)
 		return r;
+	r = admit_start(s.names, &server.admit, err);
+	if (r < 0)
+		return r;
 	raise_limit();
 	/* Nothing is opened by way of it any more. */
 	cleanup_fd(&s.run);

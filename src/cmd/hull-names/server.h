@@ -12,11 +12,13 @@
  *   forward.c    what others are asked...
  *   resolvers.c  ...and who they are
  *   journal.c    what is under way, for whoever comes after us
+ *   admit.c      what opens the firewall for names
  *
  * One thread, which never waits for anybody. Everything that a container can
  * make it hold is bounded, for each container and for all. */
 #pragma once
 
+#include "admit.h"
 #include "answer.h"
 #include "buf.h"
 #include "directory.h"
@@ -90,6 +92,7 @@ struct server {
 	struct directory directory;
 	struct host_resolvers host;
 	struct journal_file journal;
+	int admit; /* admit.h */
 	struct orphan *orphans;
 	struct loop_source listener, records;
 	struct loop_timer linger;

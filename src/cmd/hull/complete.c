@@ -128,7 +128,16 @@ static void offer_signals(struct completion *c)
 	}
 }
 
-/* Verbs of one word, or the second words of a group's. */
+/* Of "rule add" only "rule", and only once. */
+static void offer_next_word(struct completion *c, const char *rest, const char *brief)
+{
+	CLEANUP_FREE char *word = str_ndup(rest, strcspn(rest, " "));
+	if (strchr(rest, ' ') && !str_ends_with(rest, " add"))
+		return;
+	offer(c, word, strchr(rest, ' ') ? NULL : brief);
+}
+
+/* Verbs of one word, or the next words of a group's. */
 static void offer_verbs(struct completion *c, const char *group)
 {
 	static const char *const groups[] = { "container", "image", "system", "volume" };
@@ -139,8 +148,8 @@ static void offer_verbs(struct completion *c, const char *group)
 			const char *blank = strchr(*name, ' ');
 			if (!group && !blank)
 				offer(c, *name, (*v)->brief);
-			else if (group && blank && (size_t)(blank - *name) == len && strncmp(*name, group, len) == 0)
-				offer(c, blank + 1, (*v)->brief);
+			else if (group && strncmp(*name, group, len) == 0 && (*name)[len] == ' ')
+				offer_next_word(c, *name + len + 1, (*v)->brief);
 		}
 	for (size_t i = 0; !group && i < ARRAY_LEN(groups); i++)
 		offer(c, groups[i], verbs_group_brief(groups[i]));
@@ -366,6 +375,10 @@ static void complete(struct completion *c, int argc, char **argv)
 	} else if (group && at + 2 == argc) {
 		c->typed = argv[at + 1];
 		offer_verbs(c, group);
+	} else if (group && at + 3 == argc) {
+		CLEANUP_FREE char *inner = str_printf("%s %s", group, argv[at + 1]);
+		c->typed = argv[at + 2];
+		offer_verbs(c, inner);
 	}
 }
 

@@ -6,6 +6,7 @@
 
 #include "fd.h"
 #include "flag_parse.h"
+#include "run_flags.h"
 
 static int endpoint_field(struct config_endpoint *e, const char *key, const char *value, struct err *err)
 {
@@ -147,5 +148,52 @@ int flag_env(struct strv *out, const struct strv *files, const struct strv *pair
 		else
 			strv_add(out, e);
 	}
+	return 0;
+}
+
+/* "100mbit", "2gbit", "500kbit" (powers of ten, as tc has them), "1000000". */
+static int parse_rate(const char *text, int64_t *ret)
+{
+	static const struct {
+		const char *unit;
+		int64_t factor;
+	} units[] = { { "gbit", 1000000000 }, { "mbit", 1000000 }, { "kbit", 1000 }, { "bit", 1 }, { "", 1 } };
+	uint64_t number;
+	size_t digits = strspn(text, "0123456789");
+	CLEANUP_FREE char *value = str_ndup(text, digits);
+	for (size_t i = 0; digits && i < ARRAY_LEN(units); i++)
+		if (strcasecmp(text + digits, units[i].unit) == 0) {
+			if (str_parse_u64_max(value, (uint64_t)(INT64_MAX / 8 / units[i].factor), &number) < 0)
+				return -EINVAL;
+			*ret = (int64_t)number * units[i].factor;
+			/* A token bucket counts whole bytes. */
+			return *ret && *ret < 8 ? -EINVAL : 0;
+		}
+	return -EINVAL;
+}
+
+int flag_parse_network_rate(const char *value, int64_t *ret_in, int64_t *ret_out, struct err *err)
+{
+	CLEANUP_STRV struct strv parts = { 0 };
+	int64_t in = *ret_in, out = *ret_out;
+	int r = 0;
+	strv_split(&parts, value, ',');
+	for (size_t i = 0; i < parts.n && r == 0; i++) {
+		if (str_starts_with(parts.v[i], "in="))
+			r = parse_rate(parts.v[i] + 3, &in);
+		else if (str_starts_with(parts.v[i], "out="))
+			r = parse_rate(parts.v[i] + 4, &out);
+		else if (parts.n == 1 && (r = parse_rate(parts.v[i], &in)) == 0)
+			out = in;
+		else
+			r = -EINVAL;
+	}
+	if (r < 0 || parts.n == 0) {
+		r = err_set(err, ERR_INVALID, 0, "invalid network rate \"%s\"", value);
+		err_hint(err, "100mbit, 500kbit, 2gbit, or in=50mbit,out=10mbit; 0 is no limit");
+		return r;
+	}
+	*ret_in = in;
+	*ret_out = out;
 	return 0;
 }

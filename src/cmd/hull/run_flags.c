@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "egress.h"
 #include "fd.h"
 #include "flag_parse.h"
 #include "isolation.h"
@@ -336,6 +337,12 @@ static int build_host(struct container_config *c, const struct run_opts *o, stru
 		r = flag_check_device_rule(o->device_cgroup_rule.v[i], err);
 	for (size_t i = 0; r == 0 && i < o->sysctl.n; i++)
 		r = flag_check_sysctl(o->sysctl.v[i], err);
+	for (size_t i = 0; r == 0 && i < o->egress.n; i++) {
+		struct egress parsed;
+		r = egress_parse(o->egress.v[i], &parsed, err);
+	}
+	if (r == 0 && o->network_rate)
+		r = flag_parse_network_rate(o->network_rate, &c->network_rate_in, &c->network_rate_out, err);
 	if (r == 0)
 		r = build_security(c, o, err);
 	if (r == 0)
@@ -360,6 +367,7 @@ static void copy_host(struct container_config *c, const struct run_opts *o)
 	strv_extend(&c->volumes_from, &o->volumes_from);
 	strv_extend(&c->device_cgroup_rules, &o->device_cgroup_rule);
 	strv_extend(&c->sysctls, &o->sysctl);
+	strv_extend(&c->egress, &o->egress);
 	strv_extend(&c->cap_add, &o->cap_add);
 	strv_extend(&c->cap_drop, &o->cap_drop);
 	strv_extend(&c->group_add, &o->group_add);
@@ -584,6 +592,13 @@ int run_flags_build_update(const struct run_opts *o, struct container_config **r
 	int r = build_limits(c, o, err);
 	if (r == 0 && o->restart)
 		r = flag_parse_restart(c, o->restart, err);
+	if (r == 0 && o->network_rate) {
+		/* What is not said stays. */
+		c->network_rate_in = c->network_rate_out = -1;
+		r = flag_parse_network_rate(o->network_rate, &c->network_rate_in, &c->network_rate_out, err);
+		c->has_network_rate_in = c->network_rate_in >= 0;
+		c->has_network_rate_out = c->network_rate_out >= 0;
+	}
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(c);

@@ -27,6 +27,8 @@ struct run_opts {
 	int64_t health_interval_ns, health_timeout_ns, health_start_period_ns, health_start_interval_ns, health_retries;
 	bool no_healthcheck;
 	/* HostConfig */
+	struct strv egress;
+	const char *network_rate;
 	struct strv publish, mount, tmpfs, volumes_from, device, device_cgroup_rule, gpus, ulimit, sysctl, annotation;
 	struct strv cap_add, cap_drop, dns, dns_option, dns_search, add_host, group_add, link, security_opt, storage_opt, log_opt;
 	bool publish_all, privileged, read_only, rm;
@@ -55,6 +57,8 @@ extern const struct option run_flags_run[];
 void run_flags_defaults(void *opts);
 
 /* The limits and the restart policy of @o alone, for update. */
+/* "100mbit" both ways, "in=50mbit,out=10mbit", "0" for no limit; bits a second. */
+int flag_parse_network_rate(const char *value, int64_t *ret_in, int64_t *ret_out, struct err *err) MUST_CHECK;
 int run_flags_build_update(const struct run_opts *o, struct container_config **ret, struct err *err) MUST_CHECK;
 /* Check @o and make the configuration of `IMAGE [COMMAND...]` = @argv. @is_run
  * decides about the attached streams. Errors are Docker's client's; a level

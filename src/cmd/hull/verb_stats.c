@@ -32,7 +32,7 @@ static const struct option stats_options[] = {
 static const struct image_column columns[] = {
 	{ "ID", "CONTAINER ID" }, { "Name", "NAME" },	    { "CPUPerc", "CPU %" },	{ "MemUsage", "MEM USAGE / LIMIT" },
 	{ "MemPerc", "MEM %" },	  { "NetIO", "NET I/O" },   { "BlockIO", "BLOCK I/O" }, { "PIDs", "PIDS" },
-	{ "Container", NULL },
+	{ "Container", NULL },	  { "NetRate", NULL },
 };
 
 /* One container on the screen. */
@@ -100,13 +100,29 @@ static int take(struct engine *engine, const struct stats_opts *o, int argc, cha
 	return r;
 }
 
+/* "50Mbit/s / 10Mbit/s"; "--" where nothing limits. */
+static char *rate_text(const struct net_rate *rate)
+{
+	uint64_t values[] = { rate->in, rate->out };
+	char texts[2][32];
+	for (size_t i = 0; i < 2; i++) {
+		if (values[i] >= 1000000)
+			snprintf(texts[i], sizeof(texts[i]), "%.6gMbit/s", (double)values[i] / 1e6);
+		else if (values[i])
+			snprintf(texts[i], sizeof(texts[i]), "%.6gkbit/s", (double)values[i] / 1e3);
+		else
+			snprintf(texts[i], sizeof(texts[i]), "--");
+	}
+	return str_printf("%s / %s", texts[0], texts[1]);
+}
+
 static void add_row(struct image_rows *rows, const struct watched *w, const struct stats_opts *o)
 {
 	char a[32], b[32];
 	const struct isolation_stats *s = &w->now.stats;
 	CLEANUP_FREE char *id = str_ndup(w->id, o->no_trunc ? sizeof(w->id) : ID_SHORT);
 	if (!w->is_running) {
-		image_rows_add(rows, id, w->name, "--", "-- / --", "--", "--", "--", "--", w->asked);
+		image_rows_add(rows, id, w->name, "--", "-- / --", "--", "--", "--", "--", w->asked, "--");
 		return;
 	}
 	uint64_t limit = container_memory_limit(&w->now);
@@ -115,8 +131,9 @@ static void add_row(struct image_rows *rows, const struct watched *w, const stru
 	CLEANUP_FREE char *share = str_printf("%.2f%%", limit ? 100.0 * (double)s->memory_usage_bytes / (double)limit : 0.0);
 	CLEANUP_FREE char *net = str_printf("%s / %s", str_human_size((double)w->now.net_rx_bytes, a), str_human_size((double)w->now.net_tx_bytes, b));
 	CLEANUP_FREE char *block = str_printf("%s / %s", str_human_size((double)s->blkio_read_bytes, a), str_human_size((double)s->blkio_write_bytes, b));
+	CLEANUP_FREE char *rate = rate_text(&w->now.net_rate);
 	CLEANUP_FREE char *pids = str_printf("%ju", (uintmax_t)s->pids);
-	image_rows_add(rows, id, w->name, cpu, memory, share, net, block, pids, w->asked);
+	image_rows_add(rows, id, w->name, cpu, memory, share, net, block, pids, w->asked, rate);
 }
 
 static int print(const struct screen *s, const struct stats_opts *o, struct err *err)

@@ -34,6 +34,8 @@ static const struct option update_options[] = {
 	{ "memory-reservation", 0, OPT_SIZE, AT(memory_reservation_bytes), .help = "Memory soft limit" },
 	{ "memory-swap", 0, OPT_STR, AT(memory_swap), .value = "bytes",
 	  .help = "Swap limit equal to memory plus swap: -1 to enable unlimited swap" },
+	{ "network-rate", 0, OPT_STR, AT(network_rate), .value = "rate", .help = "Limit what it sends and receives: 100mbit, or in=50mbit,out=10mbit",
+	  .flags = OPTION_HULL },
 	{ "pids-limit", 0, OPT_INT, AT(pids_limit), .help = "Tune container pids limit (set -1 for unlimited)", .set = set_pids_limit },
 	{ "publish", 'p', OPT_LIST, AT(publish), .value = "[+|-]port",
 	  .help = "Publish a container's port(s) to the host (+8080:80), or no longer (-80, -8080:80)" },

@@ -59,9 +59,13 @@
 	X(network_create) \
 	X(network_disconnect) \
 	X(network_inspect) \
+	X(network_log) \
 	X(network_ls) \
 	X(network_prune) \
 	X(network_rm) \
+	X(network_rule_add) \
+	X(network_rule_ls) \
+	X(network_rule_rm) \
 	X(kernel_build) \
 	X(kernel_ls) \
 	X(kernel_rm) \
@@ -77,6 +81,9 @@
 	X(internal_faults) \
 	X(internal_boot) \
 	X(internal_man)
+
+/* "network rule add" */
+#define WORDS_MAX 3
 
 #define DECLARE(name) extern const struct verb verb_##name;
 VERBS(DECLARE)
@@ -106,38 +113,40 @@ const char *verbs_group_brief(const char *group)
 	return NULL;
 }
 
-/* True when @name is "first second" (or "first" when @second is NULL). */
-static bool name_is(const char *name, const char *first, const char *second)
+/* True when @name is the @n words, with a blank between them. */
+static bool name_is(const char *name, int n, char **words)
 {
-	size_t len = strlen(first);
-
-	if (strncmp(name, first, len) != 0)
-		return false;
-	return second ? name[len] == ' ' && str_eq(name + len + 1, second) : !name[len];
+	for (int i = 0; i < n; i++) {
+		size_t len = strlen(words[i]);
+		if (!len || strncmp(name, words[i], len) != 0 || name[len] != (i + 1 < n ? ' ' : '\0'))
+			return false;
+		name += len + 1;
+	}
+	return true;
 }
 
-static const struct verb *find(const char *first, const char *second)
+static const struct verb *find(int n, char **words)
 {
 	for (const struct verb *const *v = verbs; *v; v++)
 		for (const char *const *name = (*v)->names; *name; name++)
-			if (name_is(*name, first, second))
+			if (name_is(*name, n, words))
 				return *v;
 	return NULL;
 }
 
 const struct verb *verbs_find(int argc, char **argv, int *ret_words, const char **ret_group)
 {
-	const struct verb *v = argc > 1 ? find(argv[0], argv[1]) : NULL;
-
 	*ret_group = NULL;
-	*ret_words = 2;
-	if (v || argc < 1)
-		return v;
-	*ret_words = 1;
-	v = find(argv[0], NULL);
-	if (!v && verbs_group_brief(argv[0]))
+	*ret_words = 0;
+	for (int n = argc < WORDS_MAX ? argc : WORDS_MAX; n > 0; n--) {
+		const struct verb *v = find(n, argv);
+		*ret_words = n;
+		if (v)
+			return v;
+	}
+	if (argc > 0 && verbs_group_brief(argv[0]))
 		*ret_group = argv[0];
-	return v;
+	return NULL;
 }
 
 const char *verbs_nearest(const char *group, const char *word)

@@ -6,6 +6,7 @@ clean up)."""
 import json
 import os
 import pathlib
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -123,7 +124,7 @@ def _network(hull, db, running):
     links = subprocess.run(["ip", "-j", "link"], capture_output=True, text=True, check=False).stdout
     for link in json.loads(links or "[]"):
         name = link["ifname"]
-        if (name.startswith(("hv", "veth"))) and name not in expected and not any(name[2:] == i[:11] for i in running):
+        if name.startswith(("hv", "hi", "veth")) and f"hv{name[2:]}" not in expected and not any(name[2:] == i[:11] for i in running):
             yield f"link {name}"
     bridges = {row[0] for row in db.rows("SELECT bridge FROM networks")}
     for link in json.loads(links or "[]"):
@@ -150,6 +151,28 @@ def _network(hull, db, running):
                 yield f"published port {port} in {table['name']}"
 
 
+def _policies(db, running):
+    """Members of rules, egress chains and guarded links of nobody."""
+    addresses, links = set(), set()
+    for v4, v6, link in db.rows("SELECT address4, address6, host_name FROM endpoints WHERE host_name IS NOT NULL"):
+        addresses |= {v4, v6}
+        links.add(link)
+    for family in ("inet", "bridge"):
+        done = subprocess.run(["nft", "-j", "list", "table", family, "hull"], capture_output=True, text=True, check=False)
+        for item in json.loads(done.stdout or "{}").get("nftables", []):
+            chain = item.get("chain", {}).get("name", "")
+            if chain.endswith("_egress") and not any(chain[1:13] == i[:12] for i in running):
+                yield f"chain {chain}"
+            found = item.get("set") or item.get("map") or {}
+            name = found.get("name", "")
+            for element in found.get("elem", []):
+                key = element[0] if isinstance(element, list) else element
+                if (re.fullmatch(r"n[0-9a-f]{12}_\d+[ft][46]|egress[46]", name)) and key not in addresses:
+                    yield f"{key} in {name}"
+                if name == "guarded" and key not in links or name in ("own4", "own6") and key["concat"][0] not in links:
+                    yield f"{key} in {name}"
+
+
 def leftovers(hull, nothing_runs=False):
     """A list of words; empty when all is accounted for. @nothing_runs: no
     container should be there at all."""
@@ -159,7 +182,7 @@ def leftovers(hull, nothing_runs=False):
         ever = {row[0] for row in db.rows("SELECT DISTINCT actor FROM events WHERE type = 'container'")} | set(ids)
         running = {i for i, status in ids.items() if status == STARTED}
         left = list(_mounts(hull)) + list(_folders(hull, db, ids)) + list(_orphan_rows(db, ids)) + \
-            list(_network(hull, db, running))
+            list(_network(hull, db, running)) + list(_policies(db, running))
         left += [f"row {i[:12]} with status {status}" for i, status in ids.items()
                  if nothing_runs or status in (CREATING, REMOVING)]
         left += [f"cgroup {path}" for path in cgroups(ever - running)]
@@ -169,7 +192,7 @@ def leftovers(hull, nothing_runs=False):
             except OSError:
                 continue
             # One for all; it ends a moment after the last of them.
-            if name == "hull-names" and running:
+            if name.startswith("hull-names") and running:
                 continue
             if not (name == "hull-monitor" and len(words) > 1 and words[1].decode() in running):
                 left.append(f"process {pid} {b' '.join(words).decode()}")
