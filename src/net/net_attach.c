@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cleanup.h"
 #include "link.h"
@@ -217,6 +218,33 @@ static int remove_inside(int sock, const struct inside *in, struct err *err)
 	return r < 0 ? err_set(err, ERR_SYSTEM, r, "remove the interface %s", in->remove) : 0;
 }
 
+/* Before it is up, in its network namespace: what is on a bridge is told its
+ * addresses, and takes no neighbour for a router (CVE-2020-13401); without an IPv6
+ * address it does not speak IPv6. A macvlan is on a wire that has its own ways. */
+static int guard(const struct spec_interface *i, struct err *err)
+{
+	char path[96];
+	bool has_ipv6 = i->address6[0];
+	if (i->kind)
+		return 0;
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/%s", i->name, has_ipv6 ? "accept_ra" : "disable_ipv6");
+	CLEANUP_FD int fd = open(path, O_WRONLY | O_CLOEXEC);
+	/* A kernel without IPv6. */
+	if (fd < 0 && errno == ENOENT)
+		return 0;
+	if (fd < 0 || write(fd, has_ipv6 ? "0" : "1", 1) < 0)
+		return err_set(err, ERR_SYSTEM, errno, "write %s", path);
+	return 0;
+}
+
+static int guard_all(const struct inside *in, struct err *err)
+{
+	int r = 0;
+	for (size_t i = 0; in->ifs && i < in->n && r == 0; i++)
+		r = guard(&in->ifs[i], err);
+	return r;
+}
+
 /* @do with a socket of @netns_fd; a socket stays with the namespace it was made in. */
 static int in_namespace(int netns_fd, int (*do_it)(int sock, const struct inside *in, struct err *err), const struct inside *in,
 			struct err *err)
@@ -227,9 +255,13 @@ static int in_namespace(int netns_fd, int (*do_it)(int sock, const struct inside
 	if (setns(netns_fd, CLONE_NEWNET) < 0)
 		return err_set(err, ERR_SYSTEM, errno, "enter the container's network namespace");
 	int r = nl_open(NETLINK_ROUTE, &sock);
+	if (r < 0)
+		err_set(err, ERR_SYSTEM, r, "open a netlink socket");
+	else
+		r = guard_all(in, err);
 	if (setns(own, CLONE_NEWNET) < 0)
 		return err_set(err, ERR_SYSTEM, errno, "return to the host's network namespace");
-	return r < 0 ? err_set(err, ERR_SYSTEM, r, "open a netlink socket") : do_it(sock, in, err);
+	return r < 0 ? r : do_it(sock, in, err);
 }
 
 int net_set_default_routes(int netns_fd, const struct net_route *routes, size_t n, struct err *err)
@@ -249,7 +281,10 @@ int net_configure(const struct spec_interface *ifs, size_t n, struct err *err)
 	CLEANUP_FD int sock = -1;
 	struct inside in = { .ifs = ifs, .n = n };
 	int r = nl_open(NETLINK_ROUTE, &sock);
-	return r < 0 ? err_set(err, ERR_SYSTEM, r, "open a netlink socket") : configure_inside(sock, &in, err);
+	if (r < 0)
+		return err_set(err, ERR_SYSTEM, r, "open a netlink socket");
+	r = guard_all(&in, err);
+	return r < 0 ? r : configure_inside(sock, &in, err);
 }
 
 int net_plug(int netns_fd, const struct spec_interface *ifs, size_t n, struct err *err)

@@ -442,6 +442,32 @@ class Reach(NetworkTest):
                                        self.address(name, network, key), "7000"], stdin=subprocess.DEVNULL, capture_output=True, check=False)
                 self.assertEqual(done.stdout, b"", (name, key))
 
+    def test_a_neighbour_is_taken_for_no_router(self):
+        """CVE-2020-13401: advertisements on the wire, by whoever is on it."""
+        self.dual("one")
+        self.hull("run", "-d", "--name", "a1", "--network", "one", "demo", "sleep", "60")
+        self.hull("run", "-d", "--name", "b1", "demo", "sleep", "60")
+        self.assertEqual(self.hull.out("exec", "b1", "ip", "-6", "-o", "addr", "show", "eth0"), "", "no IPv6 where the network has none")
+        pid = self.inspect("a1", ".State.Pid")
+        routes = lambda: self.hull.out("exec", "a1", "ip", "-6", "route")
+
+        def advertise():
+            with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as s:
+                s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+                index = socket.if_nametoindex(self.network("one")["Bridge"])
+                prefix = bytes([3, 4, 64, 0xc0]) + b"\0\0\x0e\x10" * 2 + bytes(4) + socket.inet_pton(socket.AF_INET6, "2001:db8:bad::")
+                s.sendto(bytes([134, 0, 0, 0, 64, 0]) + b"\x07\x08" + bytes(8) + prefix, ("ff02::1", 0, 0, index))
+        # The probe works on one that would listen.
+        run("nsenter", "-t", pid, "-n", "sysctl", "-qw", "net.ipv6.conf.eth0.accept_ra=1")
+        self.eventually(lambda: [advertise(), "2001:db8:bad:" in routes()][1])
+        self.hull("restart", "-t", "0", "a1")
+        pid = self.inspect("a1", ".State.Pid")
+        for _ in range(5):
+            advertise()
+        self.assertNotIn("2001:db8:bad:", routes())
+        bridge = self.network("one")["Bridge"]
+        self.assertEqual(run("sysctl", "-n", f"net.ipv6.conf.{bridge}.accept_ra").strip(), "0")
+
     def test_without_masquerade_the_source_stays(self):
         self.hull("network", "create", "--subnet", "10.9.0.0/24", "-o", "com.docker.network.bridge.enable_ip_masquerade=false", "plain")
         self.outside("ip", "route", "add", "10.9.0.0/24", "via", "198.51.100.1")
