@@ -5,6 +5,8 @@
  *
  *   --vmm FILE --memory MIB --cpus N --initramfs FILE --cmdline TEXT --no-uart --no-acpi
  *   --rng --console --disk FILE --pmem FILE --balloon
+ *   --layer FILE         more of them: partitions of one read-only disk
+ *   --share FOLDER       by hull-files (--files FILE), tag "share"
  *   --uid N              who it is outside, user and group
  *   --repeat N --quiet   as many times, one after another
  *   --until-first        stop the machine at its first byte of output
@@ -26,10 +28,11 @@
 
 #include "cleanup.h"
 #include "clock.h"
+#include "files_proto.h"
 #include "process.h"
 #include "vmm_proto.h"
 
-static const char *program = "hull-vmm";
+static const char *program = "hull-vmm", *files = "hull-files";
 static struct vmm_start start = { .magic = VMM_MAGIC, .bytes = sizeof(start), .memory_bytes = 256u << 20, .vcpus = 1,
 				  .flags = VMM_START_UART, .kvm = -1, .kernel = -1, .initramfs = -1, .uart = -1 };
 static int fds[VMM_FDS_MAX];
@@ -62,6 +65,52 @@ static void add_file(enum vmm_device_kind kind, const char *path, int flags)
 	struct vmm_device *d = add_device(kind);
 	d->fds[0] = add_fd(open(path, flags | O_CLOEXEC), path);
 	d->flags = flags == O_RDONLY ? VMM_DEVICE_READONLY : 0;
+}
+
+/* One more layer of the disk that the last device is. */
+static void add_layer(const char *path)
+{
+	int fd = add_fd(open(path, O_RDONLY | O_CLOEXEC), path);
+	struct vmm_device *d = start.n_devices ? &start.devices[start.n_devices - 1] : NULL;
+	if (!d || d->layers_n == 0) {
+		d = add_device(VMM_DEVICE_BLK);
+		d->fds[0] = fd;
+		d->flags = VMM_DEVICE_READONLY;
+	}
+	d->layers_n++;
+}
+
+/* A folder, by a file server that ends with its guest. */
+static void add_share(const char *path)
+{
+	static struct files_start share = { .magic = FILES_MAGIC, .shares_n = 1, .shares[0].name = "it" };
+	struct err err = ERR_INIT;
+	int pair[2];
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		die("socketpair");
+	int folder = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (folder < 0)
+		die(path);
+	pid_t pid = fork();
+	if (pid < 0)
+		die("fork");
+	if (pid == 0) {
+		int sock = fcntl(pair[1], F_DUPFD, 100);
+		if (dup2(sock, FILES_SOCKET_FD) < 0)
+			_exit(126);
+		close_range(FILES_SOCKET_FD + 1, ~0u, 0);
+		execl(files, FILES_PROGRAM, NULL);
+		_exit(127);
+	}
+	close(pair[1]);
+	if (files_send_start(pair[0], &share, &folder, 1, &err) < 0 || files_recv_started(pair[0], &err) < 0) {
+		fprintf(stderr, "vmm-start: %s: %s\n", files, err.msg);
+		exit(125);
+	}
+	close(folder);
+	struct vmm_device *d = add_device(VMM_DEVICE_FS);
+	d->fds[0] = add_fd(pair[0], "share");
+	snprintf(d->name, sizeof(d->name), "share");
 }
 
 static void send_start(int sock)
@@ -149,12 +198,13 @@ static int run_once(void)
 
 int main(int argc, char **argv)
 {
-	enum { VMM = 1, MEMORY, CPUS, INITRAMFS, CMDLINE, NO_UART, RNG, CONSOLE, DISK, PMEM, BALLOON, REPEAT, QUIET, FIRST, REPORT, UID, NO_ACPI };
+	enum { VMM = 1, MEMORY, CPUS, INITRAMFS, CMDLINE, NO_UART, RNG, CONSOLE, DISK, PMEM, BALLOON, REPEAT, QUIET, FIRST, REPORT, UID, NO_ACPI, LAYER, SHARE, FILES };
 	static const struct option options[] = {
 		{ "vmm", 1, NULL, VMM }, { "memory", 1, NULL, MEMORY }, { "cpus", 1, NULL, CPUS }, { "initramfs", 1, NULL, INITRAMFS },
 		{ "cmdline", 1, NULL, CMDLINE }, { "no-uart", 0, NULL, NO_UART }, { "rng", 0, NULL, RNG }, { "console", 0, NULL, CONSOLE },
 		{ "disk", 1, NULL, DISK }, { "pmem", 1, NULL, PMEM }, { "balloon", 0, NULL, BALLOON }, { "repeat", 1, NULL, REPEAT },
-		{ "quiet", 0, NULL, QUIET }, { "until-first", 0, NULL, FIRST }, { "memory-report", 0, NULL, REPORT }, { "uid", 1, NULL, UID }, { "no-acpi", 0, NULL, NO_ACPI }, { 0 } };
+		{ "quiet", 0, NULL, QUIET }, { "until-first", 0, NULL, FIRST }, { "memory-report", 0, NULL, REPORT }, { "uid", 1, NULL, UID }, { "no-acpi", 0, NULL, NO_ACPI },
+		{ "layer", 1, NULL, LAYER }, { "share", 1, NULL, SHARE }, { "files", 1, NULL, FILES }, { 0 } };
 	int repeat = 1, status = 0;
 	start.kvm = add_fd(open("/dev/kvm", O_RDWR | O_CLOEXEC), "/dev/kvm");
 	for (int c; (c = getopt_long(argc, argv, "+", options, NULL)) != -1;) {
@@ -170,6 +220,9 @@ int main(int argc, char **argv)
 		case DISK: add_file(VMM_DEVICE_BLK, optarg, O_RDWR); break;
 		case PMEM: add_file(VMM_DEVICE_PMEM, optarg, O_RDONLY); break;
 		case BALLOON: add_device(VMM_DEVICE_BALLOON); break;
+		case LAYER: add_layer(optarg); break;
+		case SHARE: add_share(optarg); break;
+		case FILES: files = optarg; break;
 		case REPEAT: repeat = atoi(optarg); break;
 		case QUIET: is_quiet = true; break;
 		case FIRST: is_until_first = true; break;
