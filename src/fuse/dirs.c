@@ -125,8 +125,15 @@ static int list_directory(struct listing *l, struct fuse_handle *h, uint64_t off
 	for (;;) {
 		if (h->at == h->end) {
 			long n = syscall(SYS_getdents64, h->fd, h->entries, ENTRIES_MAX);
-			if (n <= 0)
-				return l->len || n == 0 ? 0 : -errno;
+			if (n < 0)
+				return l->len ? 0 : -errno;
+			if (n == 0) {
+				/* Read to its end; it may stay open for long. */
+				free(h->entries);
+				h->entries = NULL;
+				h->at = h->end = 0;
+				return 0;
+			}
 			h->at = 0;
 			h->end = (size_t)n;
 		}

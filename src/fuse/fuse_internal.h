@@ -14,6 +14,8 @@
 #define FUSE_NO_REPLY (-100000)
 /* How long what cannot change may be remembered: ten years, in seconds. */
 #define FUSE_VALID_EVER (10ull * 365 * 86400)
+/* What a share's flag allows. */
+#define FUSE_VALID_CACHED 1
 /* statx() of everything the server needs. */
 #define FUSE_STATX (STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID)
 
@@ -266,6 +268,8 @@ int fuse_open_beneath(int dir, const char *name, uint64_t flags, mode_t mode) MU
 int fuse_reopen(int fd, uint64_t flags) MUST_CHECK;
 int fuse_statx(int dir, const char *name, struct statx *stx) MUST_CHECK;
 void fuse_fill_attr(struct fuse_server *s, uint16_t share, const struct statx *stx, struct fuse_attr *attr);
+/* How long attributes are good for: *ret_nsec beside the seconds. */
+uint64_t fuse_attr_valid(struct fuse_server *s, const struct fuse_inode *inode, uint32_t *ret_nsec);
 void fuse_fill_entry(struct fuse_server *s, const struct fuse_inode *inode, const struct statx *stx,
 		     struct fuse_entry_out *out);
 

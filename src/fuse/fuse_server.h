@@ -31,6 +31,8 @@ enum fuse_share_flags {
 	FUSE_SHARE_PRIVATE = 2,
 	/* Locks need not hold against anybody outside this server. */
 	FUSE_SHARE_LOCAL_LOCKS = 4,
+	/* Changes by others may be seen a second late. */
+	FUSE_SHARE_CACHED = 8,
 };
 
 struct fuse_share {

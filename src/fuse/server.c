@@ -290,7 +290,9 @@ int fuse_server_new(const struct fuse_server_config *config, struct fuse_server 
 		s->shares[i] = (struct fuse_table_share){
 			.name = str_dup(config->shares[i].name),
 			.flags = config->shares[i].flags,
-			.valid = config->shares[i].flags & FUSE_SHARE_PRIVATE ? FUSE_VALID_EVER : 0,
+			.valid = config->shares[i].flags & FUSE_SHARE_PRIVATE ? FUSE_VALID_EVER :
+				 config->shares[i].flags & FUSE_SHARE_CACHED  ? FUSE_VALID_CACHED :
+										0,
 		};
 		s->has_remote_locks |= !(config->shares[i].flags & FUSE_SHARE_LOCAL_LOCKS);
 		r = fuse_inode_enter_root(s, i, config->shares[i].fd, err);

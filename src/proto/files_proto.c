@@ -15,7 +15,7 @@ static bool is_name(const char *name, size_t size)
 
 size_t files_start_fds(const struct files_start *start)
 {
-	const uint32_t share_flags = FILES_SHARE_READ_ONLY | FILES_SHARE_PRIVATE | FILES_SHARE_LOCAL_LOCKS;
+	const uint32_t share_flags = FILES_SHARE_READ_ONLY | FILES_SHARE_PRIVATE | FILES_SHARE_LOCAL_LOCKS | FILES_SHARE_CACHED;
 	if (start->magic != FILES_MAGIC || start->shares_n == 0 || start->shares_n > FILES_SHARES_MAX ||
 	    start->flags & ~(FILES_USERNS | FILES_DEVICE))
 		return 0;

@@ -55,9 +55,17 @@
  * by containers, other guests and the host are seen. FILES_SHARE_PRIVATE tells
  * that nobody else changes the share while the guest runs (a writable layer):
  * names, attributes and pages are then cached for as long as the guest likes.
+ * FILES_SHARE_CACHED allows names and attributes to be a second old, which spares
+ * most questions: what Docker's "cached" and "delegated" ask for. Mappings with
+ * MAP_SHARED are never coherent between kernels.
  * Locks (fcntl and flock) are the host's, so they hold between containers and
  * guests, unless each share has FILES_SHARE_LOCAL_LOCKS: then they are the
- * guest's own affair and closing a file needs no message.
+ * guest's own affair and closing a file needs no message. It takes one share
+ * without the flag to make each close() a question; so shares of a few files that
+ * nobody locks (/etc/hosts) should have it, or a second hull-files for themselves.
+ *
+ * The guest had better raise read_ahead_kb of the mount's bdi to 1024: a read is
+ * then answered with up to 1 MiB at once.
  *
  * Limits. hull-files raises its soft RLIMIT_NOFILE to the hard one and fits in:
  * open files of the guest beyond half of it fail with ENFILE; names it merely
@@ -80,6 +88,7 @@
 #define FILES_SHARE_READ_ONLY   1u
 #define FILES_SHARE_PRIVATE     2u
 #define FILES_SHARE_LOCAL_LOCKS 4u
+#define FILES_SHARE_CACHED      8u
 
 /* flags of a start */
 /* Enter the user namespace given as a descriptor. Without it hull-files stays

@@ -11,11 +11,13 @@
 #include <ftw.h>
 #include <linux/fuse.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -24,8 +26,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define SECRET "5a1f0c9e77d24be1b0c3a86f2d9e4471"
-#define KNOWN  16
+#define SECRET_SIZE 32
+#define KNOWN       16
 #define STEPS  200
 
 static char top[64];
@@ -33,6 +35,29 @@ static int share = -1, proc = -1;
 static uint64_t nodes[KNOWN], handles[KNOWN];
 static size_t nodes_n, handles_n;
 static uint8_t msg[FUSE_MESSAGE_MAX];
+/* Known by its sums alone: a fuzzer sees what is compared, and would say it itself. */
+static uint64_t secret_sum, secret_hash;
+
+static uint64_t hash_of(const uint8_t *p)
+{
+	uint64_t h = 0xcbf29ce484222325u;
+	for (int i = 0; i < SECRET_SIZE; i++)
+		h = (h ^ p[i]) * 0x100000001b3u;
+	return h;
+}
+
+static bool has_secret(const uint8_t *p, size_t len)
+{
+	uint64_t sum = 0;
+	for (size_t i = 0; i < len; i++) {
+		sum += p[i];
+		if (i >= SECRET_SIZE)
+			sum -= p[i - SECRET_SIZE];
+		if (i + 1 >= SECRET_SIZE && sum == secret_sum && hash_of(p + i + 1 - SECRET_SIZE) == secret_hash)
+			return true;
+	}
+	return false;
+}
 
 static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
@@ -51,10 +76,10 @@ static void finish(void)
 	rmdir(path);
 }
 
-static void put(const char *name, const char *text)
+static void put(const char *name, const void *data, size_t len)
 {
 	int fd = openat(share, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+	if (fd < 0 || write(fd, data, len) != (ssize_t)len)
 		abort();
 	close(fd);
 }
@@ -75,7 +100,20 @@ static void prepare(void)
 		abort();
 	share = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	proc = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	put("../secret", SECRET);
+	uint8_t secret[SECRET_SIZE];
+	if (getrandom(secret, sizeof(secret), 0) != sizeof(secret))
+		abort();
+	for (int i = 0; i < SECRET_SIZE; i++)
+		secret_sum += secret[i];
+	secret_hash = hash_of(secret);
+	put("../secret", secret, sizeof(secret));
+	/* The control: it is found where it is. */
+	uint8_t text[100] = { 0 };
+	if (has_secret(text, sizeof(text)))
+		abort();
+	memcpy(text + 50, secret, sizeof(secret));
+	if (!has_secret(text, sizeof(text)))
+		abort();
 }
 
 static void fill(void)
@@ -83,18 +121,18 @@ static void fill(void)
 	char path[128];
 	snprintf(path, sizeof(path), "%s/share", top);
 	nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-	put("a", "text");
-	put("b", "");
+	put("a", "text", 4);
+	put("b", "", 0);
 	if (mkdirat(share, "d", 0755) < 0 || symlinkat("../secret", share, "l") < 0 || mkfifoat(share, "p", 0644) < 0)
 		abort();
-	put("d/a", "below");
+	put("d/a", "below", 5);
 }
 
 static void check_secret(void)
 {
-	char text[64] = "";
+	uint8_t text[64];
 	int fd = openat(share, "../secret", O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || read(fd, text, sizeof(text)) < 0 || strcmp(text, SECRET) != 0)
+	if (fd < 0 || read(fd, text, sizeof(text)) != SECRET_SIZE || !has_secret(text, SECRET_SIZE))
 		abort();
 	close(fd);
 }
@@ -142,7 +180,7 @@ static void call(struct fuse_worker *w, uint32_t op, uint64_t node, size_t len)
 	memcpy(&out, reply, sizeof(out));
 	if (out.len != n || out.unique != h.unique || out.error > 0 || out.error <= -512)
 		abort();
-	if (memmem(reply, (size_t)n, SECRET, strlen(SECRET)))
+	if (has_secret(reply, (size_t)n))
 		abort();
 	if (out.error == 0)
 		learn(op, (const uint8_t *)reply + sizeof(out), (size_t)n - sizeof(out));

@@ -53,7 +53,8 @@ static int make_server(const struct files_start *start, const int *share_fds, in
 			.fd = share_fds[i],
 			.flags = (flags & FILES_SHARE_READ_ONLY ? FUSE_SHARE_READ_ONLY : 0) |
 				 (flags & FILES_SHARE_PRIVATE ? FUSE_SHARE_PRIVATE : 0) |
-				 (flags & FILES_SHARE_LOCAL_LOCKS ? FUSE_SHARE_LOCAL_LOCKS : 0),
+				 (flags & FILES_SHARE_LOCAL_LOCKS ? FUSE_SHARE_LOCAL_LOCKS : 0) |
+				 (flags & FILES_SHARE_CACHED ? FUSE_SHARE_CACHED : 0),
 		};
 	}
 	struct fuse_server_config config = {

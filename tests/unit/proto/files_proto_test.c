@@ -83,7 +83,7 @@ TEST(what_makes_no_sense)
 	s.flags = 4;
 	CHECK_EQ(files_start_fds(&s), 0);
 	s = good;
-	s.shares[1].flags = 8;
+	s.shares[1].flags = 16;
 	CHECK_EQ(files_start_fds(&s), 0);
 	s = good;
 	s.shares_n = 0;
