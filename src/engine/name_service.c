@@ -94,23 +94,32 @@ static void add_egress(const struct container_config *config, struct name_record
 			name_record_add_egress(record, e.name, protocol_number(e.protocol), e.port_first, e.port_last);
 }
 
-/* Names that the rules of an isolated network are about. */
-static int add_rules(struct engine *engine, const struct container *c, const struct network *n, struct name_record *record,
-		     struct err *err)
+/* Of which kinds are the networks by which it could leave. */
+struct ways {
+	bool has_free, has_isolated;
+};
+
+/* Names that the rules of an isolated network are about; and is it one of them
+ * that everything outside may be reached? */
+static int add_rules(struct engine *engine, const struct container *c, const struct network *n, struct ways *ways,
+		     struct name_record *record, struct err *err)
 {
 	CLEANUP_RULES struct network_rule_list rules = { 0 };
 	int r = n->is_isolated ? network_rules_read(engine, n->name, &rules, err) : 0;
 	for (size_t i = 0; r == 0 && i < rules.n; i++) {
 		const struct network_rule *rule = &rules.v[i];
-		if (str_starts_with(rule->to, "name:") && rule->allow &&
-		    (str_eq(rule->from, "any") || network_rule_means(rule->from, c->name, &c->labels)))
+		if (!rule->allow || (!str_eq(rule->from, "any") && !network_rule_means(rule->from, c->name, &c->labels)))
+			continue;
+		ways->has_free |= str_eq(rule->to, "any") || str_eq(rule->to, "outside");
+		if (str_starts_with(rule->to, "name:"))
 			name_record_add_egress(record, rule->to + strlen("name:"), protocol_number(rule->protocol), rule->port_first,
 					       rule->port_last);
 	}
 	return r;
 }
 
-static int add_endpoint(struct engine *engine, const struct container *c, const struct endpoint *e, struct name_record *record, struct err *err)
+static int add_endpoint(struct engine *engine, const struct container *c, const struct endpoint *e, struct ways *ways,
+			struct name_record *record, struct err *err)
 {
 	CLEANUP_NETWORK struct network *n = NULL;
 	int r = network_get(engine, e->network, &n, err);
@@ -124,9 +133,11 @@ static int add_endpoint(struct engine *engine, const struct container *c, const 
 		if (own[i].len)
 			name_record_add_own(record, &own[i]);
 	if (r == 0)
-		r = add_rules(engine, c, n, record, err);
+		r = add_rules(engine, c, n, ways, record, err);
 	if (r < 0)
 		return r;
+	ways->has_isolated |= n->is_isolated;
+	ways->has_free |= !n->is_isolated && !n->is_internal;
 	if (!has_names(n->name)) {
 		record->leads_out = true;
 		return 0;
@@ -194,17 +205,19 @@ int name_service_publish(struct engine *engine, const struct container *c, struc
 	CLEANUP_NAME_RECORD struct name_record record = { .name = str_dup(c->name) };
 	CLEANUP_BUF struct buf text = BUF_INIT(NAME_RECORD_MAX_BYTES);
 	CLEANUP_FD int dir = -1;
+	struct ways ways = { 0 };
 	int r = open_names(engine, &dir, err);
 	if (r == 0)
 		r = endpoints_of_container(engine, c->id, &list.v, &list.n, err);
 	for (size_t i = 0; r >= 0 && i < list.n; i++) {
 		if (list.v[i].is_active)
-			r = add_endpoint(engine, c, &list.v[i], &record, err);
+			r = add_endpoint(engine, c, &list.v[i], &ways, &record, err);
 	}
 	if (r < 0)
 		return r;
-	/* One that has left all networks with names still asks here. */
 	add_egress(c->config, &record);
+	record.is_restricted = c->config->egress.n || (ways.has_isolated && !ways.has_free);
+	/* One that has left all networks with names still asks here. */
 	if (record.nets_n == 0 && record.egress_n == 0 && faccessat(dir, c->id, F_OK, 0) < 0)
 		return 0;
 	add_settings(c->config, &record);
@@ -266,7 +279,8 @@ int name_service_connected(struct engine *engine, const struct container *c, con
 	if (!has_names(network))
 		return name_service_publish(engine, c, err);
 	int r = endpoints_of_container(engine, c->id, &list.v, &list.n, err);
-	bool has_others = false;
+	/* It has sockets since its start, if not since another network. */
+	bool has_others = has_egress_names(c->config);
 	for (size_t i = 0; r == 0 && i < list.n; i++)
 		has_others |= list.v[i].is_active && has_names(list.v[i].network) && !str_eq(list.v[i].network, network);
 	if (r == 0)

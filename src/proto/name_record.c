@@ -151,6 +151,8 @@ int name_record_format(const struct name_record *rec, struct buf *out)
 	int r = is_word(rec->name) ? buf_printf(out, "name %s\n", rec->name) : -EINVAL;
 	if (r == 0 && rec->has_ndots)
 		r = buf_append_str(out, "ndots\n");
+	if (r == 0 && rec->is_restricted)
+		r = buf_append_str(out, "restricted\n");
 	if (r == 0 && rec->leads_out)
 		r = buf_append_str(out, "out\n");
 	if (r == 0)
@@ -234,6 +236,8 @@ static int take_line(char *line, struct name_record *ret)
 		ret->has_ndots = true;
 	else if (str_eq(word[0], "out"))
 		ret->leads_out = true;
+	else if (str_eq(word[0], "restricted"))
+		ret->is_restricted = true;
 	else if (str_eq(word[0], "link") && n == 3) {
 		strv_add(&ret->links, word[1]);
 		strv_add(&ret->links, word[2]);

@@ -12,6 +12,8 @@
  *   dns 192.0.2.53                       --dns; none: the host's resolvers
  *   ndots                                the user chose one: Docker answers single
  *                                        labels itself then
+ *   restricted                           it may not reach everything outside: of the
+ *                                        world it may ask for the names of egress only
  *   out                                  a network without names leads out, too
  *   net ID NAME internal|open SUBNET4 SUBNET6 ADDRESS4 ADDRESS6     "-": none
  *   alias cache                          in the network of the last net line
@@ -59,6 +61,7 @@ struct name_record {
 	struct strv servers;
 	bool has_ndots;
 	bool leads_out; /* by a network without names, too */
+	bool is_restricted;
 	struct name_net *nets;
 	size_t nets_n;
 	struct name_address *own;

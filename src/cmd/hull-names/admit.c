@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "admit.h"
+#include "names_confine.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <linux/netlink.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -14,7 +13,6 @@
 #include "fd.h"
 #include "firewall_policy.h"
 #include "netlink.h"
-#include "process.h"
 
 /* Clients hold on to addresses for longer than they are told to. */
 #define TTL_MIN_S 60u
@@ -33,27 +31,21 @@ static void take_address(void *ctx, const uint8_t *address, size_t len, uint32_t
 	memcpy(a->bytes, address, len);
 }
 
-static bool has_rule(const struct name_record *record, const struct dns_name *name)
+int admit_ask(int sock, const struct container *c, const uint8_t *data, size_t len, uint32_t forward, uint32_t serial)
 {
-	struct dns_name own;
-	for (size_t i = 0; i < record->egress_n; i++)
-		if (dns_name_parse(record->egress[i].name, &own) == 0 && dns_name_eq(&own, name))
-			return true;
-	return false;
-}
-
-void admit_answer(int sock, const struct container *c, const uint8_t *data, size_t len, const struct dns_message *m)
-{
-	struct admit_request request = { .name = m->name };
-	int32_t result;
-	if (c->record.egress_n == 0 || !has_rule(&c->record, &m->name))
-		return;
-	if (dns_visit_addresses(data, len, m, take_address, &request) < 0 || request.addresses_n == 0)
-		return;
+	struct admit_request request = { .forward = forward, .serial = serial };
+	struct dns_message m;
+	if (c->record.egress_n == 0)
+		return 0;
+	int r = dns_parse(data, len, &m);
+	if (r < 0 || !directory_has_egress(c, &m.name))
+		return r;
+	request.name = m.name;
+	r = dns_visit_addresses(data, len, &m, take_address, &request);
+	if (r < 0 || request.addresses_n == 0)
+		return r;
 	memcpy(request.id, c->id, sizeof(request.id));
-	/* Where it cannot be, the name is told and the connection refused. */
-	if (send(sock, &request, sizeof(request), MSG_NOSIGNAL) == (ssize_t)sizeof(request))
-		(void)!recv(sock, &result, sizeof(result), 0);
+	return send(sock, &request, sizeof(request), MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)sizeof(request) ? 1 : -EAGAIN;
 }
 
 /* ---- the other ---- */
@@ -109,25 +101,20 @@ static int admit(int names_dirfd, int filter, const struct admit_request *reques
 static _Noreturn void serve(int sock, int names_dirfd)
 {
 	struct admit_request request;
-	const uint64_t keep = 1ull << CAP_NET_ADMIN;
 	int filter;
-	signal(SIGPIPE, SIG_IGN);
 	(void)prctl(PR_SET_NAME, "hull-names-fw");
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || nl_open(NETLINK_NETFILTER, &filter) < 0 ||
-	    process_set_capabilities(keep, keep, 0) < 0)
+	if (nl_open(NETLINK_NETFILTER, &filter) < 0 || confine_admit() < 0)
 		_exit(1);
 	/* The end of the server is the end of this. */
 	for (ssize_t n; (n = recv(sock, &request, sizeof(request), 0)) != 0;) {
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0)
+		if (n != (ssize_t)sizeof(request))
 			_exit(1);
-		int32_t result = -EINVAL;
-		if (n == (ssize_t)sizeof(request)) {
-			request.id[NAMES_ID_SIZE - 1] = '\0';
-			result = admit(names_dirfd, filter, &request);
-		}
-		(void)!send(sock, &result, sizeof(result), MSG_NOSIGNAL);
+		request.id[NAMES_ID_SIZE - 1] = '\0';
+		struct admit_reply reply = { request.forward, request.serial, admit(names_dirfd, filter, &request) };
+		if (send(sock, &reply, sizeof(reply), MSG_NOSIGNAL) < 0)
+			_exit(1);
 	}
 	_exit(0);
 }

@@ -13,6 +13,7 @@
 #define ADMIT_ADDRESSES_MAX 32
 
 struct admit_request {
+	uint32_t forward, serial; /* whose answer waits */
 	char id[NAMES_ID_SIZE];
 	uint8_t addresses_n;
 	struct dns_name name;
@@ -23,8 +24,14 @@ struct admit_request {
 	} addresses[ADMIT_ADDRESSES_MAX];
 };
 
+struct admit_reply {
+	uint32_t forward, serial;
+	int32_t result;
+};
+
 /* Start it, before privileges are given up; *ret_sock is the way to it. */
 int admit_start(int names_dirfd, int *ret_sock, struct err *err) MUST_CHECK;
 /* The answer @data is for @c: when it is about a name that @c has an egress rule
- * for, come back when its addresses are open. */
-void admit_answer(int sock, const struct container *c, const uint8_t *data, size_t len, const struct dns_message *m);
+ * for, have its addresses opened: 1, and a reply comes to @sock when they are. 0:
+ * there is nothing to open. */
+int admit_ask(int sock, const struct container *c, const uint8_t *data, size_t len, uint32_t forward, uint32_t serial) MUST_CHECK;

@@ -77,6 +77,11 @@ enum verdict answer_make(struct directory *d, const struct container *c, const u
 	}
 	if (answer_name(d, c, query, m, out, max, ret_len) || answer_address(d, c, query, m, out, max, ret_len))
 		return VERDICT_ANSWER;
+	/* A question is a way out, too. */
+	if (c->record.is_restricted && !directory_has_egress(c, &m->name)) {
+		*ret_len = dns_write_bare(out, max, query, m, DNS_NXDOMAIN, 0);
+		return VERDICT_ANSWER;
+	}
 	/* As Docker: with ndots chosen, the client goes on to its search domains. */
 	if (c->record.has_ndots && (m->type == DNS_A || m->type == DNS_AAAA) && dns_name_labels(&m->name) == 1) {
 		*ret_len = dns_write_bare(out, max, query, m, DNS_NOERROR, 0);

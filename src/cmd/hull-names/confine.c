@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
-#include "server.h"
+#include "names_confine.h"
 
 #define NOBODY 65534
 
@@ -34,7 +34,7 @@
 
 /* Datagrams and streams, the loop, records, memory, time, leaving. No path is
  * opened but for reading (below), nothing is executed. */
-static const int calls[] = {
+static const int server_calls[] = {
 	SYS_read, SYS_write, SYS_close, SYS_fstat, SYS_lseek, SYS_mmap, SYS_munmap, SYS_mremap, SYS_mprotect, SYS_madvise, SYS_brk,
 	SYS_epoll_ctl, SYS_epoll_pwait, SYS_accept4, SYS_connect, SYS_sendto, SYS_recvfrom, SYS_sendmsg, SYS_recvmsg,
 	SYS_sendmmsg, SYS_recvmmsg, SYS_getsockopt, SYS_shutdown, SYS_fcntl, SYS_ioctl, SYS_newfstatat, SYS_getdents64,
@@ -45,21 +45,26 @@ static const int calls[] = {
 #endif
 };
 
-static int limit_calls(void)
+static const int admit_calls[] = {
+	SYS_recvfrom, SYS_sendto, SYS_recvmsg, SYS_sendmsg, SYS_read, SYS_close, SYS_brk, SYS_mmap, SYS_munmap, SYS_mremap,
+	SYS_rt_sigreturn, SYS_restart_syscall, SYS_exit_group,
+};
+
+static int limit_calls(const int *calls, size_t calls_n, bool is_server)
 {
-	struct sock_filter f[2 * ARRAY_LEN(calls) + 24];
+	struct sock_filter f[2 * ARRAY_LEN(server_calls) + 24];
 	size_t n = 0;
 #define ADD(...) f[n++] = (struct sock_filter)__VA_ARGS__
 	ADD(BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)));
 	ADD(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCH, 1, 0));
 	ADD(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS));
 	ADD(BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)));
-	for (size_t i = 0; i < ARRAY_LEN(calls); i++) {
+	for (size_t i = 0; i < calls_n; i++) {
 		ADD(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)calls[i], 0, 1));
 		ADD(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
 	}
 	/* Sockets to resolvers, and the one by which an interface's index is asked. */
-	ADD(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_socket, 0, 6));
+	ADD(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, is_server ? SYS_socket : UINT32_MAX, 0, 6));
 	ADD(BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])));
 	ADD(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_INET, 2, 0));
 	ADD(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_INET6, 1, 0));
@@ -77,14 +82,17 @@ static int limit_calls(void)
 	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0 ? -errno : 0;
 }
 
-static int drop_identity(void)
+/* @keep: capabilities, of the first 32. */
+static int drop_identity(uint32_t keep)
 {
 	struct __user_cap_header_struct h = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct none[2] = { 0 };
+	struct __user_cap_data_struct d[2] = { { .effective = keep, .permitted = keep } };
+	if (keep && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
+		return -errno;
 	if (geteuid() == 0 && (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 ||
 			       setresuid(NOBODY, NOBODY, NOBODY) < 0))
 		return -errno;
-	return syscall(SYS_capset, &h, none) < 0 ? -errno : 0;
+	return syscall(SYS_capset, &h, d) < 0 ? -errno : 0;
 }
 
 static void allow_reading(int rules, int dirfd)
@@ -122,11 +130,22 @@ int confine(int names_dirfd, struct err *err)
 	if (r == 0 && !IS_SANITIZED)
 		limit_paths(names_dirfd);
 	if (r == 0)
-		r = drop_identity();
+		r = drop_identity(0);
 	/* After the change of user, which resets it. */
 	if (r == 0 && !IS_SANITIZED && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		r = -errno;
 	if (r == 0 && !IS_SANITIZED)
-		r = limit_calls();
+		r = limit_calls(server_calls, ARRAY_LEN(server_calls), true);
 	return r < 0 ? err_set(err, ERR_SYSTEM, r, "give up privileges") : 0;
+}
+
+int confine_admit(void)
+{
+	struct rlimit none = { 0, 0 };
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || setrlimit(RLIMIT_CORE, &none) < 0)
+		return -errno;
+	int r = drop_identity(1u << CAP_NET_ADMIN);
+	if (r == 0 && !IS_SANITIZED && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		r = -errno;
+	return r == 0 && !IS_SANITIZED ? limit_calls(admit_calls, ARRAY_LEN(admit_calls), false) : r;
 }

@@ -341,6 +341,16 @@ bool directory_covers(const struct container *c, const uint8_t *address, size_t 
 	return false;
 }
 
+bool directory_has_egress(const struct container *c, const struct dns_name *name)
+{
+	struct dns_name own;
+	for (size_t i = 0; i < c->record.egress_n; i++) {
+		if (dns_name_parse(c->record.egress[i].name, &own) == 0 && dns_name_eq(&own, name))
+			return true;
+	}
+	return false;
+}
+
 bool directory_is_open(const struct container *c)
 {
 	for (size_t i = 0; i < c->record.nets_n; i++) {

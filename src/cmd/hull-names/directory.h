@@ -84,5 +84,7 @@ bool directory_find_address(struct directory *d, const struct container *c, cons
 			    struct dns_name *ret);
 /* Is the address of a network of @c? Then nobody else is asked about it. */
 bool directory_covers(const struct container *c, const uint8_t *address, size_t len);
+/* May it reach something by this name? */
+bool directory_has_egress(const struct container *c, const struct dns_name *name);
 /* Is there a network by which it may ask the world? */
 bool directory_is_open(const struct container *c);

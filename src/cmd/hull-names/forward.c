@@ -93,7 +93,7 @@ static void give_up(struct forward *f)
 	tell(door, &from, stream, out, len);
 }
 
-static void deliver(struct forward *f, uint8_t *data, size_t len)
+static void pass_on(struct forward *f, uint8_t *data, size_t len)
 {
 	struct stream *stream = f->stream;
 	struct door *door = f->door;
@@ -107,6 +107,40 @@ static void deliver(struct forward *f, uint8_t *data, size_t len)
 	}
 	release(f);
 	tell(door, &from, stream, data, len);
+}
+
+static void deliver(struct forward *f, uint8_t *data, size_t len)
+{
+	int r = admit_ask(f->s->admit.fd, f->c, data, len, (uint32_t)(f - f->s->forward), f->serial);
+	uint8_t *held = r > 0 ? malloc(len) : NULL;
+	if (r == 0) {
+		pass_on(f, data, len);
+		return;
+	}
+	hang_up(f);
+	if (!held) {
+		f->worst = DNS_SERVFAIL;
+		give_up(f);
+		return;
+	}
+	memcpy(held, data, len);
+	f->io = held;
+	f->io_len = len;
+	f->is_held = true;
+}
+
+void forward_admitted(struct forward *f, uint32_t serial, bool is_ok)
+{
+	if (!f->in_use || f->serial != serial || !f->is_held)
+		return; /* nobody waits for it any more */
+	uint8_t *data = TAKE_PTR(f->io);
+	if (is_ok) {
+		pass_on(f, data, f->io_len);
+	} else {
+		f->worst = DNS_SERVFAIL;
+		give_up(f);
+	}
+	free(data);
 }
 
 /* ---- the resolvers' side ---- */
@@ -163,7 +197,6 @@ static bool hear(struct forward *f, uint8_t *data, size_t len)
 		attempt(f);
 		return true;
 	}
-	admit_answer(f->s->admit, f->c, data, len, &m);
 	deliver(f, data, len);
 	return true;
 }
@@ -335,7 +368,7 @@ void forward_start(struct server *s, struct container *c, struct door *door, con
 	}
 	memcpy(copy, query, len);
 	*f = (struct forward){
-		.in_use = true, .s = s, .c = c, .stream = stream, .door = door, .m = *m, .query = copy, .len = len,
+		.in_use = true, .serial = ++s->serial, .s = s, .c = c, .stream = stream, .door = door, .m = *m, .query = copy, .len = len,
 		.resolvers = resolvers, .source.fd = -1, .deadline_ns = clock_mono_ns() + DEADLINE_NS,
 		/* Who asks by TCP expects more than fits in a datagram. */
 		.by_tcp = stream && stream->door,

@@ -16,6 +16,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "names_confine.h"
 #include "fd.h"
 #include "server.h"
 
@@ -124,13 +125,14 @@ static int run(struct err *err)
 {
 	struct start s;
 	bool is_ours = false;
+	int admit = -1;
 	int r = prepare(&s, &is_ours, err);
 	if (r < 0 || !is_ours)
 		return r;
 	r = detach(err);
 	if (r < 0)
 		return r;
-	r = admit_start(s.names, &server.admit, err);
+	r = admit_start(s.names, &admit, err);
 	if (r < 0)
 		return r;
 	raise_limit();
@@ -138,7 +140,7 @@ static int run(struct err *err)
 	cleanup_fd(&s.run);
 	r = loop_init(&server.loop);
 	r = r < 0 ? err_set(err, ERR_SYSTEM, r, "make an event loop") : confine(s.names, err);
-	if (r == 0 && (serve_start(&server, s.listener, s.inotify, s.names) < 0 || loop_run(&server.loop) < 0))
+	if (r == 0 && (serve_start(&server, s.listener, s.inotify, s.names, admit) < 0 || loop_run(&server.loop) < 0))
 		r = err_set(err, ERR_SYSTEM, 0, "serve");
 	return r;
 }

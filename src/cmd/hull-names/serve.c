@@ -130,7 +130,21 @@ static void listener_ready(void *ctx, uint32_t events)
 		greeting_late(g);
 }
 
-int serve_start(struct server *s, int listener, int inotify, int names_dirfd)
+static void admitted(void *ctx, uint32_t events)
+{
+	struct server *s = ctx;
+	struct admit_reply reply;
+	ssize_t n = recv(s->admit.fd, &reply, sizeof(reply), MSG_DONTWAIT);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	/* Without that process this one is no use: the monitors start another. */
+	if (n != (ssize_t)sizeof(reply) || reply.forward >= FORWARDS_MAX)
+		s->loop.is_quitting = true;
+	else
+		forward_admitted(&s->forward[reply.forward], reply.serial, reply.result == 0);
+}
+
+int serve_start(struct server *s, int listener, int inotify, int names_dirfd, int admit)
 {
 	int r = directory_init(&s->directory, names_dirfd);
 	if (r < 0)
@@ -138,7 +152,10 @@ int serve_start(struct server *s, int listener, int inotify, int names_dirfd)
 	directory_load_all(&s->directory);
 	s->listener = (struct loop_source){ .fd = listener, .ready = listener_ready, .ctx = s };
 	s->records = (struct loop_source){ .fd = inotify, .ready = records_ready, .ctx = s };
-	r = loop_watch(&s->loop, &s->listener, EPOLLIN);
+	s->admit = (struct loop_source){ .fd = admit, .ready = admitted, .ctx = s };
+	r = loop_watch(&s->loop, &s->admit, EPOLLIN);
+	if (r == 0)
+		r = loop_watch(&s->loop, &s->listener, EPOLLIN);
 	if (r == 0)
 		r = loop_watch(&s->loop, &s->records, EPOLLIN);
 	linger(s);

@@ -76,7 +76,9 @@ struct forward {
 	enum dns_rcode worst; /* what the last of them said */
 	int64_t deadline_ns;
 	uint16_t id;
+	uint32_t serial; /* of all that were in this place */
 	bool by_tcp;
+	bool is_held; /* its answer, of io_len bytes in io, waits for admit.h */
 	struct loop_source source;
 	struct loop_timer timer;
 	/* By TCP: the question until it is written, then the answer, each behind its
@@ -92,15 +94,15 @@ struct server {
 	struct directory directory;
 	struct host_resolvers host;
 	struct journal_file journal;
-	int admit; /* admit.h */
 	struct orphan *orphans;
-	struct loop_source listener, records;
+	struct loop_source listener, records, admit;
 	struct loop_timer linger;
 	struct door *doors;
 	struct stream *streams;
 	size_t streams_n, conversations_n;
 	struct forward forward[FORWARDS_MAX];
 	struct forward *free_forward;
+	uint32_t serial;
 	size_t forwards_used; /* so many of them were in use at once */
 	struct iovec batch_iov[BATCH_MAX], out_iov[BATCH_MAX];
 	struct mmsghdr out[BATCH_MAX];
@@ -109,7 +111,7 @@ struct server {
 };
 
 /* serve.c. With s->loop and s->journal there. */
-int serve_start(struct server *s, int listener, int inotify, int names_dirfd) MUST_CHECK;
+int serve_start(struct server *s, int listener, int inotify, int names_dirfd, int admit) MUST_CHECK;
 /* Records that changed since; before anything is answered from them. */
 void serve_look_at_records(struct server *s);
 /* A conversation has ended: is there still a reason to live? */
@@ -132,5 +134,6 @@ void forward_start(struct server *s, struct container *c, struct door *door, con
 /* Those whose answer nobody waits for any more. */
 void forward_cancel(struct server *s, const struct door *door, const struct stream *stream);
 
-/* confine.c: no privileges, no files but what a name server reads. */
-int confine(int names_dirfd, struct err *err) MUST_CHECK;
+/* The addresses that are the answer to the forward that had @serial here are
+ * open, or cannot be opened. */
+void forward_admitted(struct forward *f, uint32_t serial, bool is_ok);

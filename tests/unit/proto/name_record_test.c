@@ -13,9 +13,9 @@ static int parse(const char *text, struct name_record *ret)
 
 TEST(a_record_survives_the_file)
 {
-	const char *text = "name web\nndots\nout\nlink db postgres\ndns 192.0.2.53\n"
+	const char *text = "name web\nndots\nrestricted\nout\nlink db postgres\ndns 192.0.2.53\n"
 			   "net n1 front open 172.18.0.0/16 fd00:18::/64 172.18.0.2 fd00:18::2\nalias www\nalias cache\n"
-			   "net n2 back internal - - - -\n";
+			   "net n2 back internal - - - -\nown 172.17.0.2\nown fd00::2\negress api.example.com 6 443 450\n";
 	CLEANUP_NAME_RECORD struct name_record r = { 0 };
 	CLEANUP_BUF struct buf out = BUF_INIT(4096);
 	CHECK(parse(text, &r) == 0);
@@ -46,7 +46,8 @@ TEST(what_hull_does_not_write_is_refused)
 	static const char *const bad[] = {
 		"", "net n f open - - - -\n", "name a b\n", "name a\nname b\n", "name a\nalias x\n", "name a\nnet n f open - - -\n",
 		"name a\nnet n f shut - - - -\n", "name a\nnet n f open 10.0.0.0/33 - - -\n", "name a\nnet n f open fd00::/64 - - -\n",
-		"name a\nnet n f open - - - 10.0.0.1\n", "name a\nlink x\n", "name a\ndns\n",
+		"name a\nnet n f open - - - 10.0.0.1\n", "name a\nlink x\n", "name a\ndns\n", "name a\nown x\n", "name a\nown\n", "name a\negress x 6 443\n",
+		"name a\negress x 256 1 1\n", "name a\negress x 6 2 1\n", "name a\negress x 6 1 65536\n",
 	};
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		CLEANUP_NAME_RECORD struct name_record r = { 0 };
