@@ -345,6 +345,22 @@ class NamesServer(unittest.TestCase):
         time.sleep(1.1)
         self.assertEqual(web.addresses("a.example.org"), ["192.0.2.2"])
 
+    def test_a_resolv_conf_that_is_kept_elsewhere(self):
+        self.resolver(lambda q, tcp: dns.answer(q, [dns.address("a.example.org", "192.0.2.2")]), UPSTREAMS[1])
+        place = pathlib.Path(tempfile.mkdtemp(prefix="hull-etc-"))
+        self.addCleanup(shutil.rmtree, place)
+        place.chmod(0o755)
+        (place / "kept").write_text(f"nameserver {UPSTREAMS[1]}\n")
+        (place / "etc").mkdir()
+        (place / "etc/resolv.conf").symlink_to(place / "kept")
+        self.server.kill()
+        subprocess.run(["mount", "--bind", place / "etc", "/etc"], check=True)
+        try:
+            self.server.start()
+            self.assertEqual(self.box("name web\n" + net("f1", "front", "172.18.0.2")).addresses("a.example.org"), ["192.0.2.2"])
+        finally:
+            subprocess.run(["umount", "-l", "/etc"], check=True)
+
     def test_a_container_s_own_resolvers(self):
         host = self.resolver(lambda q, tcp: dns.answer(q, [dns.address("a.example.org", "192.0.2.1")]))
         self.resolver(lambda q, tcp: dns.answer(q, [dns.address("a.example.org", "192.0.2.2")]), UPSTREAMS[1])

@@ -105,6 +105,19 @@ static void allow_reading(int rules, int dirfd)
 		(void)!syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &rule, 0);
 }
 
+/* Where resolv.conf leads to now is not always among the usual places (WSL:
+ * /mnt/wsl). */
+static void allow_resolv_conf(int rules)
+{
+	CLEANUP_FREE char *path = realpath("/etc/resolv.conf", NULL);
+	char *slash = path ? strrchr(path, '/') : NULL;
+	if (!slash || slash == path)
+		return;
+	*slash = '\0';
+	CLEANUP_FD int fd = open(path, O_PATH | O_CLOEXEC);
+	allow_reading(rules, fd);
+}
+
 /* The records, and where resolv.conf and what it leads to are. Extra cover, where
  * the kernel has it. */
 static void limit_paths(int names_dirfd)
@@ -120,6 +133,7 @@ static void limit_paths(int names_dirfd)
 		CLEANUP_FD int fd = open(readable[i], O_PATH | O_CLOEXEC);
 		allow_reading(rules, fd);
 	}
+	allow_resolv_conf(rules);
 	(void)!syscall(SYS_landlock_restrict_self, rules, 0);
 }
 
