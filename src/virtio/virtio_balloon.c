@@ -15,8 +15,8 @@ enum { QUEUE_INFLATE, QUEUE_DEFLATE, QUEUE_OTHERS, QUEUES = QUEUE_OTHERS + 2 };
 
 #define QUEUE_SIZE 128
 #define IOV_N      (QUEUE_SIZE + GUEST_REGIONS_MAX)
-/* Page numbers in one request; Linux sends 256. */
-#define PAGES_MAX 16384u
+/* Page numbers in one request, each a system call at worst; Linux sends 256. */
+#define PAGES_MAX 1024u
 #define PAGE_BYTES (UINT64_C(1) << VIRTIO_BALLOON_PFN_SHIFT)
 
 struct virtio_balloon {

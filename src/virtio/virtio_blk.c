@@ -163,6 +163,7 @@ static void io_done(void *ctx, struct blk_io_request *io)
 {
 	struct virtio_blk *blk = ctx;
 	struct slot *slot = (struct slot *)((uint8_t *)io - offsetof(struct slot, io));
+	bool moves = io->op == BLK_IO_READ || io->op == BLK_IO_WRITE;
 	/* Some file systems (tmpfs) cannot zero a range but can punch a hole, which
 	 * reads the same. */
 	bool cannot = io->op == BLK_IO_ALLOCATE && io->result == -EOPNOTSUPP;
@@ -177,18 +178,16 @@ static void io_done(void *ctx, struct blk_io_request *io)
 			next_range(slot);
 		else
 			answer(slot, VIRTIO_BLK_S_UNSUPP);
-	} else if (io->result < 0) {
+	} else if (io->result < 0 || (moves && (io->result == 0 || io->result > slot->left))) {
+		/* Nothing moved: the file is shorter than it was. */
 		answer(slot, VIRTIO_BLK_S_IOERR);
-	} else if (slot->type == VIRTIO_BLK_T_FLUSH) {
-		answer(slot, VIRTIO_BLK_S_OK);
-	} else if (io->op == BLK_IO_ALLOCATE) {
-		next_range(slot);
-	} else if (io->result == 0 || io->result > slot->left) {
-		/* The file is shorter than it was. */
-		answer(slot, VIRTIO_BLK_S_IOERR);
-	} else {
+	} else if (moves) {
 		consume(slot, (uint32_t)io->result);
 		advance(slot);
+	} else if (io->op == BLK_IO_ALLOCATE) {
+		next_range(slot);
+	} else {
+		answer(slot, VIRTIO_BLK_S_OK); /* a flush */
 	}
 	blk_io_start(blk->io);
 	virtio_queue_flush(&blk->dev, 0);

@@ -67,7 +67,7 @@ static struct vring_desc read_desc(const struct vring_desc *at)
 		return d;
 	}
 	const volatile uint8_t *from = (const volatile uint8_t *)at;
-	uint8_t bytes[sizeof(d)];
+	uint8_t bytes[sizeof(d)] = { 0 };
 	for (unsigned i = 0; i < sizeof(d); i++)
 		bytes[i] = from[i];
 	memcpy(&d, bytes, sizeof(d));
