@@ -130,6 +130,7 @@ struct agent_error {
 struct agent_stats {
 	uint64_t memory_total_bytes, memory_inactive_file_bytes, memory_max_bytes;
 	uint64_t pids, oom_kills;
+	uint64_t machine_bytes; /* all memory that the guest has */
 };
 
 /* 0, or -EBADMSG when no peer of ours sends such a frame: its type, its length

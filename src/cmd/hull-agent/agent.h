@@ -24,6 +24,10 @@
 #include "isolation.h"
 #include "runtime_spec.h"
 
+/* Ahead of the workload, which may want all of the processor; what is started for
+ * it goes back to 0. */
+#define AGENT_NICE (-15)
+
 struct agent;
 
 /* The streams to the host; a ring is NULL where the descriptor is the stream. */

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -24,6 +25,7 @@ static _Noreturn void child(struct agent *a, const struct copy_order *order, int
 	struct err err = ERR_INIT;
 	sigset_t none;
 	sigemptyset(&none);
+	(void)setpriority(PRIO_PROCESS, 0, 0);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	int fds_dir = layer_export_fds_dir();
 	int r = fds_dir < 0 ? err_set(&err, ERR_SYSTEM, fds_dir, "prepare the copy") : isolation_container.enter_files(&a->handle, &err);

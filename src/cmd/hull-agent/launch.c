@@ -3,6 +3,7 @@
  * process a child of the agent (CLONE_PARENT), and its errors are values. */
 #include <errno.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include "agent.h"
@@ -23,6 +24,7 @@ static _Noreturn void child(struct agent *a, const struct launch_order *order, i
 	struct isolation_fds got = ISOLATION_FDS_INIT;
 	sigset_t none;
 	sigemptyset(&none);
+	(void)setpriority(PRIO_PROCESS, 0, 0);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	res.r = run(a, order, &res, &got);
 	if (res.r < 0 && !err_is_set(&res.err))

@@ -7,6 +7,7 @@
 #include <sys/epoll.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -82,6 +83,7 @@ int main(int argc, char **argv)
 	}
 	signal(SIGPIPE, SIG_IGN);
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	(void)setpriority(PRIO_PROCESS, 0, AGENT_NICE);
 	if (run(&agent, &err) < 0)
 		/* The console goes to the host, which shows its last lines. */
 		dprintf(1, "hull-agent: %s\n", err.msg);

@@ -10,6 +10,7 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/sysinfo.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -80,6 +81,9 @@ static int read_stats(struct agent *a, struct agent_stats *ret, struct err *err)
 				     .memory_max_bytes = s.memory_max_bytes,
 				     .pids = s.pids,
 				     .oom_kills = s.oom_kills };
+	struct sysinfo machine;
+	if (sysinfo(&machine) == 0)
+		ret->machine_bytes = (uint64_t)machine.totalram * machine.mem_unit;
 	return 0;
 }
 

@@ -140,6 +140,9 @@ int guest_stats(const struct isolation_handle *handle, struct isolation_stats *r
 		ret->memory_limit_bytes -= GUEST_KERNEL_BYTES + GUEST_MACHINE_BYTES;
 	if (ret->pids_limit > GUEST_MACHINE_PIDS)
 		ret->pids_limit -= GUEST_MACHINE_PIDS;
+	/* More there is not, whatever the host would allow. */
+	if (inside.machine_bytes && inside.machine_bytes < ret->memory_limit_bytes)
+		ret->memory_limit_bytes = inside.machine_bytes;
 	ret->online_cpus = 1;
 	return 0;
 }

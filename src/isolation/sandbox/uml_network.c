@@ -76,10 +76,12 @@ static int open_inside(const struct spec_interface *ifs, size_t n, int *ret_sock
 	int r = sock < 0 ? -errno : 0;
 	for (size_t i = 0; i < n && r == 0; i++) {
 		r = complete_frames(sock, ifs[i].name);
-		if (r == 0)
-			r = open_socket(ifs[i].name, &ret_socks[i]);
+		/* Up first: a socket that is bound to a link that is down keeps the error,
+		 * and the kernel's driver gives up at it. */
 		if (r == 0)
 			r = set_up(sock, ifs[i].name);
+		if (r == 0)
+			r = open_socket(ifs[i].name, &ret_socks[i]);
 		if (r < 0)
 			return err_set(err, ERR_SYSTEM, r, "open the guest's link %s", ifs[i].name);
 	}
