@@ -1,10 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is particular to the level sandbox: a kernel of its own in user space.
 What every level does alike is tested by the tests of that, with HULL_TEST_LEVEL."""
+import os
+import pathlib
 import shutil
+import signal
 import subprocess
 
+from lib import leaks
 from lib.hull import HullTest, main, need
+
+USERNS_FIRST_ID = 0x10000000
 
 
 class Sandbox(HullTest):
@@ -44,6 +50,83 @@ class Sandbox(HullTest):
             err = self.hull("run", "--rm", *flags, "demo", "true", code=125).err
             self.assertIn("a kernel of its own", err)
             self.assertIn("try:", err)
+
+    # ---- the jail
+
+    def family(self, *flags):
+        """name -> pid: the monitor of a running sandbox and its children and theirs."""
+        self.hull("run", "-d", "--name", "jailed", *flags, "demo", "sleep", "4242")
+        supervisor = int(self.hull.out("inspect", "-f", "{{.State.Pid}}", "jailed"))
+        found = {"hull-guest": supervisor, "hull-monitor": leaks.parent_of(supervisor)}
+        for parent in (supervisor, "hull-sandbox"):
+            for process in pathlib.Path("/proc").glob("[0-9]*"):
+                if leaks.parent_of(int(process.name)) == found.get(parent, parent):
+                    found[(process / "comm").read_text().strip()] = int(process.name)
+        self.assertEqual(set(found), {"hull-monitor", "hull-guest", "hull-files", "hull-sandbox", "linux"})
+        return found
+
+    def status(self, pid):
+        lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
+        return {key: value.split() for key, value in (line.split(":", 1) for line in lines)}
+
+    def test_processes_have_no_privileges(self):
+        found = self.family()
+        for name in ("linux", "hull-sandbox", "hull-guest", "hull-files"):
+            with self.subTest(name):
+                s = self.status(found[name])
+                self.assertTrue(all(int(uid) >= USERNS_FIRST_ID for uid in s["Uid"] + s["Gid"]))
+                self.assertEqual((s["NoNewPrivs"], s["Seccomp"]), (["1"], ["2"]))
+                self.assertEqual(s["CapBnd"] if name != "hull-files" else ["0" * 16], ["0" * 16])
+        for name in ("linux", "hull-sandbox", "hull-guest"):
+            s = self.status(found[name])
+            self.assertEqual({s[key][0] for key in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")}, {"0" * 16})
+        for ns in ("user", "mnt", "pid", "net", "ipc", "uts", "cgroup"):
+            self.assertNotEqual(os.readlink(f"/proc/{found['linux']}/ns/{ns}"), os.readlink(f"/proc/self/ns/{ns}"))
+        root = os.listdir(f"/proc/{found['linux']}/root")
+        self.assertEqual(sorted(root), ["initramfs", "layer0", "lib", "lib64", "linux", "proc", "ring", "tmp"])
+        self.assertEqual(os.listdir(f"/proc/{found['hull-guest']}/root"), [])
+        # What it has open: its memory, its layers, pipes and sockets.
+        for fd in os.listdir(f"/proc/{found['linux']}/fd"):
+            target = os.readlink(f"/proc/{found['linux']}/fd/{fd}")
+            self.assertRegex(target, r"^(/dev/null|pipe:|socket:|anon_inode:|/ring|/layer0|/tmp/#\d+ \(deleted\))")
+
+    def test_guest_programs_make_no_call_of_the_host(self):
+        """Calls that the filter of every process of the sandbox refuses succeed inside:
+        they never were the host's. And their effects are not there."""
+        name = os.uname().nodename
+        script = ("set -e; hostname of-the-guest; mkdir -p /mnt; mount -t tmpfs none /mnt; touch /mnt/x; unshare -m true;"
+                  " ip link add b0 type bridge 2>/dev/null || ip link set lo down; date -s 2001-01-01 >/dev/null; hostname; date +%Y;"
+                  " sleep 4242 & kill -9 -1 2>/dev/null || true; echo still")
+        out = self.sh(script, "--privileged", "--network", "none").split()
+        self.assertEqual(out[:2], ["of-the-guest", "2001"])
+        self.assertEqual(os.uname().nodename, name)
+        self.assertGreater(int(subprocess.run(["date", "+%Y"], capture_output=True, text=True, check=True).stdout), 2020)
+        self.hull("run", "-d", "--name", "hidden", "demo", "sleep", "987654")
+        for process in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                self.assertNotIn(b"987654", process.read_bytes().replace(b"987654", b"987654") if b"hull" not in process.read_bytes() else b"")
+            except OSError:
+                continue
+
+    # ---- death
+
+    def test_whoever_dies_nothing_is_left(self):
+        for victim in ("hull-monitor", "hull-guest", "hull-sandbox", "linux", "hull-files"):
+            with self.subTest(victim):
+                found = self.family("-v", "vol:/data")
+                os.kill(found[victim], signal.SIGKILL)
+                self.eventually(lambda: not any(os.path.exists(f"/proc/{pid}") and self.status(pid)["State"][0] != "Z"
+                                                for pid in found.values()))
+                self.hull("ps")
+                self.assertEqual(self.hull.out("inspect", "-f", "{{.State.Status}}", "jailed"), "exited")
+                self.hull("rm", "-v", "jailed")
+                self.assertEqual(self.hull.wait_until_clean(), [])
+
+    def test_a_kernel_that_panics_is_told(self):
+        done = self.hull("run", "--privileged", "--name", "panics", "demo", "sh", "-c", "echo 1 > /proc/sys/kernel/sysrq; echo c > /proc/sysrq-trigger", code=255)
+        self.assertIn("the guest's kernel ended early", done.err)
+
+    # ---- what differs
 
     def test_a_paused_kernel_answers_nobody(self):
         self.hull("run", "-d", "--name", "still", "demo", "sleep", "600")

@@ -60,11 +60,17 @@ static _Noreturn void fail(struct supervisor *s, const struct err *err)
 	_exit(EXIT_LOST);
 }
 
-/* The last line that the kernel printed and that says something. */
+/* Why the kernel gave up, or the last line that it printed. */
 static void add_console(const struct supervisor *s, struct err *err)
 {
+	static const char panic[] = "Kernel panic";
 	char line[sizeof(err->why)];
 	size_t end = s->tail_len;
+	const char *found = memmem(s->tail, s->tail_len, panic, strlen(panic));
+	if (found) {
+		const char *newline = memchr(found, '\n', end - (size_t)(found - s->tail));
+		end = newline ? (size_t)(newline - s->tail) : end;
+	}
 	while (end && (s->tail[end - 1] == '\n' || s->tail[end - 1] == '\r' || s->tail[end - 1] == '\0'))
 		end--;
 	size_t from = end;
@@ -74,7 +80,7 @@ static void add_console(const struct supervisor *s, struct err *err)
 		line[i] = s->tail[from + i] < ' ' || s->tail[from + i] == 127 ? '?' : s->tail[from + i];
 	line[end - from] = '\0';
 	if (line[0])
-		err_why(err, "its last line was: %s", line);
+		err_why(err, "it said: %s", line);
 }
 
 /* The guest cannot go on; @why is told where the start is waited for, and to the
@@ -134,13 +140,21 @@ static int map_rings(void **ret)
 	return 0;
 }
 
+static void files_lost(void *ctx)
+{
+	lose(ctx, EXIT_LOST, "the guest has lost its files");
+}
+
 static void files_gone(void *ctx, int error)
 {
 	struct supervisor *s = ctx;
-	/* The guest's end says more, and the workload's was told with all written. */
-	if (error == -EPIPE && s->relay.has_exit)
-		return;
-	lose(s, EXIT_LOST, error == -EBADMSG ? "the guest broke the rules of its agent and was ended" : "the guest has lost its files");
+	if (error == -EBADMSG)
+		lose(s, EXIT_LOST, "the guest broke the rules of its agent and was ended");
+	/* The workload's end has been told with all written; and the guest's own end,
+	 * if that is it, says more. */
+	s->lost = (struct loop_timer){ .fire = files_lost, .ctx = s };
+	if (!s->relay.has_exit)
+		loop_timer_set(&s->loop, &s->lost, NS_PER_S / 2);
 }
 
 static int open_guest(struct supervisor *s)

@@ -8,7 +8,7 @@
 #include "relay.h"
 
 #define CLIENTS_MAX 96
-#define CONSOLE_TAIL 2048
+#define CONSOLE_TAIL 8192
 
 struct supervisor;
 
@@ -30,7 +30,7 @@ struct supervisor {
 	struct relay relay;
 	struct loop_source listener, machine, console, names;
 	struct pump files; /* between the guest's FUSE and hull-files */
-	struct loop_timer boot, kill;
+	struct loop_timer boot, kill, lost;
 	int report; /* -1: it has been told */
 	bool has_greeted;
 	uint32_t next_session;

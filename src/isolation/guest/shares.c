@@ -97,7 +97,8 @@ static int start_server(const struct runtime_spec *spec, const struct cgroup *cg
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return err_set(err, ERR_SYSTEM, -errno, "make a socket pair");
 	CLEANUP_FD int ours = pair[0], theirs = pair[1];
-	pid_t pid = process_clone(0, cgroup->layout ? cgroup_clone_fd(cgroup) : -1, &pidfd);
+	/* PID 1 of a namespace of its own, which it would otherwise make by forking. */
+	pid_t pid = process_clone(CLONE_NEWPID, cgroup->layout ? cgroup_clone_fd(cgroup) : -1, &pidfd);
 	if (pid < 0)
 		return err_set(err, ERR_SYSTEM, pid, "fork");
 	if (pid == 0)

@@ -17,6 +17,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent_ring.h"
@@ -179,6 +180,23 @@ static void reset_signals(void)
 		(void)signal(s, SIG_DFL);
 }
 
+/* PID 1 of a namespace is spared by the signals that it sends to itself, and a
+ * kernel that panics ends itself by one. So PID 1 is somebody else, who ends as the
+ * kernel does. */
+static int become_init(void)
+{
+	int status = 0;
+	pid_t pid = fork();
+	if (pid <= 0)
+		return pid < 0 ? -errno : 0;
+	(void)syscall(SYS_close_range, 0, ~0U, 0);
+	if (uml_calls_limit() < 0)
+		_exit(1);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		continue;
+	_exit(WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
+}
+
 int uml_jail_enter(const struct uml_jail *j, struct err *err)
 {
 	CLEANUP_FD int root = -1;
@@ -206,8 +224,11 @@ int uml_jail_enter(const struct uml_jail *j, struct err *err)
 	/* At random addresses 6.1 may give a gigabyte away to its "exec-shield gap". */
 	if (r == 0 && personality(ADDR_NO_RANDOMIZE) < 0)
 		r = -errno;
+	(void)prctl(PR_SET_NAME, "hull-sandbox", 0, 0, 0);
 	if (r == 0)
 		r = drop_privileges();
+	if (r == 0)
+		r = become_init();
 	if (r == 0)
 		r = uml_calls_limit();
 	if (r < 0)
