@@ -11,8 +11,8 @@ import unittest
 
 from lib.hull import BUILD, main, need, need_program
 
-PROGRAMS = ("hull", "hull-monitor", "hull-init", "hull-unpack", "hull-fetch")
-STATIC = ("hull", "hull-monitor", "hull-init")
+PROGRAMS = ("hull", "hull-monitor", "hull-init", "hull-unpack", "hull-fetch", "hull-names")
+STATIC = ("hull", "hull-monitor", "hull-init", "hull-names")
 
 
 def read(*args):

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "admit.h"
-#include "names_confine.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +11,7 @@
 
 #include "fd.h"
 #include "firewall_policy.h"
+#include "names_confine.h"
 #include "netlink.h"
 
 /* Clients hold on to addresses for longer than they are told to. */

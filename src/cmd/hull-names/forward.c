@@ -226,9 +226,8 @@ static void ask_by_udp(struct forward *f)
 	dns_put16(data, f->id);
 	f->source.ready = udp_ready;
 	/* A full queue is a lost datagram: the timer sees to that. */
-	if (send(f->source.fd, data, f->len, MSG_NOSIGNAL) < 0 && errno != EAGAIN && errno != ENOBUFS)
-		this_one_failed(f, DNS_SERVFAIL);
-	else if (loop_watch(&f->s->loop, &f->source, EPOLLIN) < 0)
+	bool is_sent = send(f->source.fd, data, f->len, MSG_NOSIGNAL) >= 0 || errno == EAGAIN || errno == ENOBUFS;
+	if (!is_sent || loop_watch(&f->s->loop, &f->source, EPOLLIN) < 0)
 		this_one_failed(f, DNS_SERVFAIL);
 }
 

@@ -16,8 +16,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "names_confine.h"
 #include "fd.h"
+#include "names_confine.h"
 #include "server.h"
 
 #define LOCK_FILE "names.lock"

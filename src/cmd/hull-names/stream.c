@@ -9,7 +9,7 @@
 
 #define IDLE_NS (10 * NS_PER_S)
 /* Answers that the other side has not read yet: so many, and it is closed. */
-#define OUT_MAX (512u << 10)
+#define OUT_MAX (256u << 10)
 /* Questions under way: so many, and no more is read. */
 #define FORWARDS_PER_STREAM 64u
 
