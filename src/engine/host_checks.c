@@ -21,6 +21,7 @@
 #include "cgroup.h"
 #include "erofs_mount.h"
 #include "fd.h"
+#include "firewall_report.h"
 #include "link.h"
 #include "mount_api.h"
 #include "nft.h"
@@ -466,6 +467,34 @@ static void check_nft(struct host_report *report)
 	}
 }
 
+/* What a stranger on the wire can reach, and who else has a say in it. */
+static void check_published(struct host_report *report)
+{
+	struct host_check *c = add(report, "open to the outside");
+	struct firewall_report found;
+	struct err err = ERR_INIT;
+
+	if (geteuid() != 0) {
+		FOUND(c, "only root may read the firewall");
+		return;
+	}
+	if (firewall_report(&found, &err) < 0) {
+		FOUND(c, "unknown");
+		lacks(c, HOST_LIMITED, "%s", err.msg);
+		return;
+	}
+	const char *decides = found.refuses[0] ? "; but only what the host's own rules let in: " : "";
+	if (found.open_n == 0)
+		FOUND(c, "no published port");
+	else
+		FOUND(c, "%zu published: %s%s%s", found.open_n, found.open, decides, found.refuses);
+	/* Their forward policy is out of reach (firewall_foreign.c). */
+	if (listed_in("/proc/net/ip_tables_names", "filter") || listed_in("/proc/net/ip6_tables_names", "filter")) {
+		lacks(c, HOST_LIMITED, "rules of iptables-legacy are in force; where they drop what is forwarded, workloads do not get out");
+		FIX(c, "iptables-legacy -A FORWARD -i hull0 -j ACCEPT; iptables-legacy -A FORWARD -o hull0 -j ACCEPT");
+	}
+}
+
 static void check_forwarding(struct host_report *report)
 {
 	struct host_check *c = add(report, "IP forwarding");
@@ -562,6 +591,7 @@ void host_checks_run(struct host_report *ret)
 	check_seccomp(ret);
 	check_links(ret);
 	check_nft(ret);
+	check_published(ret);
 	check_forwarding(ret);
 	check_kvm(ret);
 	check_levels(ret);

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Published ports and the host's own firewall: what it refuses is refused, what it
 does not know is not, and hull leaves nothing in it."""
+import json
 import subprocess
 
 from lib.hull import HullTest, main, need_program
@@ -191,6 +192,17 @@ class Firewall(HullTest):
         self.assertFalse(self.answer(HOST_OUTSIDE, 8080))
         self.assertTrue(self.leaves())
         self.assertEqual(self.answer(HOST_OUTSIDE, 8080), b"yes\n")
+
+    def open_to_the_outside(self):
+        report = json.loads(self.hull("doctor", "--format", "json", code=None).out)
+        return next(c["found"] for c in report["checks"] if c["name"] == "open to the outside")
+
+    def test_doctor_tells_what_is_open(self):
+        self.assertEqual(self.open_to_the_outside(), "no published port")
+        self.web("-p", "8080:80", "-p", "127.0.0.1:8083:81", "-p", f"{HOST_OUTSIDE}:8084:82/udp")
+        self.assertEqual(self.open_to_the_outside(), f"2 published: 8080/tcp, {HOST_OUTSIDE}:8084/udp")
+        self.iptables(UFW)
+        self.assertTrue(self.open_to_the_outside().endswith("the host's own rules let in: ip filter INPUT"))
 
     def test_an_emptied_firewall_is_filled_again(self):
         """"nft flush ruleset", or a reload of nftables.service, takes hull's table along."""
