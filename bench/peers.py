@@ -9,7 +9,7 @@ import time
 from measure import Command, Failed, progress
 
 PACKAGES = ["crun", "runc", "docker.io", "docker-cli", "podman", "containerd", "skopeo", "docker-registry", "iproute2", "nftables",
-            "iptables", "ca-certificates", "procps", "curl", "zstd", "pigz", "netavark", "aardvark-dns"]
+            "iptables", "ca-certificates", "procps", "curl", "zstd", "pigz", "netavark", "aardvark-dns", "iperf3"]
 
 
 # What is pulled: Debian with two language runtimes.
@@ -67,6 +67,12 @@ class Peers:
         run.mkdir(exist_ok=True)
         subprocess.run(["mount", "-t", "tmpfs", "none", run], check=True)
         return run
+
+    def need(self, program):
+        """Also in a root that was made before it was on the list."""
+        if not self.has(program):
+            subprocess.run(["chroot", self.root, "sh", "-c", f"apt-get -qq update && apt-get -qq install -y {program}"], check=True,
+                           capture_output=True)
 
     def has(self, program):
         return any((self.root / d / program).exists() for d in ("usr/bin", "usr/sbin", "usr/local/bin"))

@@ -11,6 +11,7 @@ import subprocess
 import time
 
 import machines
+import traffic
 from lib import leaks
 from measure import Command, Failed, in_turn, median_ms, progress
 from peers import Containerd, Dockerd
@@ -128,6 +129,23 @@ class Bench:
         yield Row("`run -d` on the 100th network", last, "ms", "the first", first, "≤ 1.5 ×", last <= 1.5 * first)
         self.hull("rm", "-f", *names[:100])
         self.hull("network", "rm", "crowd", *[f"net{i}" for i in range(100)])
+
+    def traffic(self):
+        """Through the network, and through a published port."""
+        self.peers.need("iperf3")
+        docker = self.docker()
+        run = lambda *argv: docker.command(*argv).run()
+        say = lambda *argv: subprocess.run(["chroot", self.peers.root, "docker", "-H", Dockerd.HOST, *argv], check=True,
+                                           capture_output=True, text=True).stdout.strip()
+        engines = {"hull": traffic.Engine(self.hull, self.hull.out, 9101), "docker": traffic.Engine(run, say, 9102)}
+        try:
+            yield from traffic.compare(Row, self.peers.root, engines)
+        finally:
+            for engine in engines.values():
+                engine.close()
+
+    def ports(self):
+        yield from traffic.ports(Row, self.hull, self.hull_command)
 
     def exec(self):
         self.hull("run", "-d", "--name", "target", "demo", "sleep", "1000")
@@ -341,7 +359,7 @@ class Bench:
 
 
 ALL = {"start": Bench.start_without_network, "bridge": Bench.start_with_network, "attach": Bench.attach,
-       "networks": Bench.networks, "exec": Bench.exec, "memory": Bench.memory, "small": Bench.small_commands,
+       "networks": Bench.networks, "traffic": Bench.traffic, "ports": Bench.ports, "exec": Bench.exec, "memory": Bench.memory, "small": Bench.small_commands,
        "pull": Bench.pull, "thousand": Bench.thousand, "names": Bench.names,
        "machine": Bench.machine}
 
