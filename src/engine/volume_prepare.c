@@ -6,12 +6,16 @@
  * entry is renamed into _data. So a killed copy is begun again, a finished one is
  * gone on with, and nothing is ever written through names that a container with
  * the same volume could replace by links. */
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "events.h"
 #include "fault.h"
@@ -148,6 +152,57 @@ static int mount_options(const char *words, unsigned long *flags, struct strv *d
 	return 0;
 }
 
+/* The first address that the host's own rules give for @name: hull is static, and
+ * what they need (NSS) is not. */
+static int resolve_name(const char *name, char *ret, size_t size, struct err *err)
+{
+	CLEANUP_BUF struct buf out = BUF_INIT(65536);
+	const char *const argv[] = { "getent", "ahosts", name, NULL };
+	posix_spawn_file_actions_t actions;
+	int pair[2], status = 0;
+	pid_t pid;
+	if (pipe2(pair, O_CLOEXEC) < 0)
+		return err_set(err, ERR_SYSTEM, -errno, "make a pipe");
+	CLEANUP_FD int read_end = pair[0], write_end = pair[1];
+	posix_spawn_file_actions_init(&actions);
+	int r = posix_spawn_file_actions_adddup2(&actions, write_end, 1);
+	if (r == 0)
+		r = posix_spawnp(&pid, argv[0], &actions, NULL, (char *const *)(uintptr_t)argv, environ);
+	posix_spawn_file_actions_destroy(&actions);
+	cleanup_fd(&write_end);
+	if (r == 0) {
+		r = -fd_read_all(read_end, &out);
+		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+			;
+	}
+	if (r != 0)
+		return err_set(err, ERR_SYSTEM, -r, "run getent");
+	CLEANUP_FREE char *address = str_ndup(buf_str(&out), strcspn(buf_str(&out), " \t\n"));
+	if (status != 0 || !*address || str_copy(ret, size, address) < 0) {
+		err_set(err, ERR_NOT_FOUND, 0, "error resolving passed in network volume address: lookup %s: no such host", name);
+		return -ENOENT;
+	}
+	return 0;
+}
+
+/* The kernel's network file systems take addresses only. */
+static int resolve_addresses(struct strv *data, struct err *err)
+{
+	for (size_t i = 0; i < data->n; i++) {
+		char address[64];
+		unsigned char binary[16];
+		const char *name = data->v[i] + strlen("addr=");
+		if (!str_starts_with(data->v[i], "addr=") || inet_pton(AF_INET, name, binary) == 1 || inet_pton(AF_INET6, name, binary) == 1)
+			continue;
+		int r = *name == '-' ? err_set(err, ERR_INVALID, 0, "invalid address: %s", name) : resolve_name(name, address, sizeof(address), err);
+		if (r < 0)
+			return r;
+		free(data->v[i]);
+		data->v[i] = str_printf("addr=%s", address);
+	}
+	return 0;
+}
+
 static bool is_mount_point(const struct volume *v)
 {
 	CLEANUP_FREE char *parent = str_printf("%s/..", v->mountpoint);
@@ -179,6 +234,10 @@ static int mount_volume(struct engine *engine, const char *name, struct err *err
 	if (r < 0 || !device || is_mount_point(v) || is_bound(v))
 		return r;
 	r = mount_options(option_of(v, "o"), &flags, &data);
+	if (r == 0)
+		r = resolve_addresses(&data, err);
+	if (r < 0)
+		return r;
 	CLEANUP_FREE char *text = strv_join(&data, ",");
 	if (r == 0 && mount(device, v->mountpoint, option_of(v, "type"), flags, *text ? text : NULL) < 0)
 		r = -errno;
@@ -186,10 +245,15 @@ static int mount_volume(struct engine *engine, const char *name, struct err *err
 	if (r == 0 && flags & MS_BIND && flags & MS_RDONLY &&
 	    mount(NULL, v->mountpoint, NULL, flags | MS_REMOUNT, NULL) < 0)
 		r = -errno;
-	if (r < 0)
-		return err_set(err, ERR_SYSTEM, r, "error while mounting volume '%s': failed to mount local volume: mount %s:%s",
-			       v->mountpoint, device, v->mountpoint);
-	return 0;
+	if (r == 0)
+		return 0;
+	err_set(err, ERR_SYSTEM, r, "error while mounting volume '%s': failed to mount local volume: mount %s:%s", v->mountpoint, device,
+		v->mountpoint);
+	if (r == -ENODEV) {
+		err_why(err, "this kernel has no file system \"%s\"", option_of(v, "type"));
+		err_hint(err, "modprobe %s", option_of(v, "type"));
+	}
+	return r;
 }
 
 int volume_attach(struct engine *engine, const char *name, struct err *err)

@@ -227,6 +227,21 @@ class Volumes(HullTest):
         self.hull("volume", "rm", "dir", "ram")
         self.assertEqual((self.hull.dir / "there/f").read_text(), "bound")
 
+    def test_network_file_systems(self):
+        """No server here, and perhaps no client in the kernel: how far it comes, and what is said."""
+        nfs = ("volume", "create", "-o", "type=nfs", "-o", "device=:/export", "-o")
+        run = ("run", "--rm", "--network", "none", "-v")
+        self.hull(*nfs, "o=addr=no-such-host.invalid,rw", "lost")
+        self.assertIn("lookup no-such-host.invalid: no such host", self.hull(*run, "lost:/v", "demo", "true", code=125).err)
+        self.hull(*nfs, "o=addr=-x,rw", "bad")
+        self.assertIn("invalid address: -x", self.hull(*run, "bad:/v", "demo", "true", code=125).err)
+        for name, address in (("named", "localhost"), ("numbered", "127.0.0.1")):
+            self.hull(*nfs, f"o=addr={address},rw,nfsvers=4,soft,timeo=1,retrans=1", name)
+            done = self.hull(*run, f"{name}:/v", "demo", "true", code=125)
+            self.assertIn(f"failed to mount local volume: mount :/export:{self.path(name)}: ", done.err)
+            if "\tnfs\n" not in pathlib.Path("/proc/filesystems").read_text():
+                self.assertIn('why: this kernel has no file system "nfs"', done.err)
+
     # ---- owners
 
     def test_owners_on_both_sides(self):
