@@ -82,7 +82,8 @@ int guest_boot_prepare(struct engine *engine, const struct container *c, const s
 	g->has_no_acpi = kernel->use == GUEST_KERNEL_MICROVM && kernel->origin == GUEST_KERNEL_BUILT;
 	g->supervisor = str_printf("%s/hull-guest", engine->libexec);
 	g->run_dir = str_printf("%s/workloads/%s", engine->run, c->id);
-	g->memory_bytes = limit > 0 ? ((uint64_t)limit + KERNEL_BYTES + (1 << 20) - 1) >> 20 << 20 : DEFAULT_MEMORY_BYTES;
+	/* Taken as it is used. More than the limit leaves room for a higher one. */
+	g->memory_bytes = limit > 0 && (uint64_t)limit + KERNEL_BYTES > DEFAULT_MEMORY_BYTES ? ((uint64_t)limit + KERNEL_BYTES + (1 << 20) - 1) >> 20 << 20 : DEFAULT_MEMORY_BYTES;
 	g->cpus = 1;
 	return 0;
 }

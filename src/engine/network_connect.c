@@ -9,6 +9,7 @@
 
 #include "container_lock.h"
 #include "fault.h"
+#include "guest_boot.h"
 #include "fd.h"
 #include "hosts_files.h"
 #include "name_service.h"
@@ -76,6 +77,12 @@ static int take_container(struct engine *engine, const char *name, struct contai
 
 static int check_mode(const struct container *c, const struct network *n, const char *verb, struct err *err)
 {
+	if (guest_boot_is_needed(c->level) && is_attached(c)) {
+		int r = err_set(err, ERR_UNSUPPORTED, 0, "networks of %s can be changed when it is stopped", c->name);
+		err_why(err, "its own kernel has the links that it was started with");
+		err_hint(err, "hull stop %s, %s, hull start %s", c->name, verb, c->name);
+		return r;
+	}
 	const char *mode = c->config->network_mode ? c->config->network_mode : "";
 	if (n && n->driver == DRIVER_HOST)
 		return err_set(err, ERR_INVALID, 0, "container cannot be disconnected from host network or connected to host network");

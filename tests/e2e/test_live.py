@@ -9,6 +9,17 @@ import unittest
 from lib.hull import HullTest, main, need
 
 
+# What another isolation level does not do, and why.
+DIFFERS = {
+    "sandbox": {
+        "test_a_limit_that_was_not_there_before": "it reads the host's group, which bounds the machine; the workload's limits are its own kernel's: test_sandbox.py",
+        "test_update_holds_at_the_next_start": "it reads the host's group, which bounds the machine; the workload's limits are its own kernel's: test_sandbox.py",
+        "test_update_of_a_running_container": "it reads the host's group, which bounds the machine; the workload's limits are its own kernel's: test_sandbox.py",
+        "test_top_with_ps_options": "the host's ps knows nothing of another kernel's processes: refused",
+    },
+}
+
+
 class Live(HullTest):
     def sleeper(self, name, *flags):
         self.hull("run", "-d", "--name", name, *flags, "demo", "sleep", "600")

@@ -51,6 +51,31 @@ class Sandbox(HullTest):
             self.assertIn("a kernel of its own", err)
             self.assertIn("try:", err)
 
+    # ---- limits, which its own kernel keeps
+
+    def inside(self, name, file):
+        return self.hull.out("exec", name, "cat", f"/sys/fs/cgroup/{file}")
+
+    def test_limits_are_set_and_changed_inside(self):
+        self.hull("run", "-d", "--name", "limited", "-m", "64m", "--pids-limit", "20", "demo", "sleep", "600")
+        self.assertEqual((self.inside("limited", "memory.max"), self.inside("limited", "pids.max")), (str(64 << 20), "20"))
+        self.hull("update", "-m", "96m", "--memory-swap", "-1", "--pids-limit", "30", "limited")
+        self.assertEqual((self.inside("limited", "memory.max"), self.inside("limited", "pids.max")), (str(96 << 20), "30"))
+        self.assertIn("/ 96MiB", self.hull.out("stats", "--no-stream", "limited"))
+        err = self.hull("update", "-m", "4g", "--memory-swap", "-1", "limited", code=1).err
+        self.assertIn("which it was started with", err)
+
+    def test_networks_are_chosen_before_the_start(self):
+        self.hull("network", "create", "later")
+        self.addCleanup(lambda: self.hull("network", "rm", "later"))
+        self.hull("run", "-d", "--name", "fixed", "demo", "sleep", "600")
+        self.assertIn("when it is stopped", self.hull("network", "connect", "later", "fixed", code=1).err)
+        self.hull("stop", "-t", "0", "fixed")
+        self.hull("network", "connect", "later", "fixed")
+        self.hull("start", "fixed")
+        self.assertIn("eth1", self.hull.out("exec", "fixed", "ip", "-o", "addr"))
+        self.hull("rm", "-f", "fixed")
+
     # ---- the jail
 
     def family(self, *flags):

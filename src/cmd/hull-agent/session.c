@@ -403,6 +403,18 @@ static void exec(struct session *s)
 		fail(s, &err);
 }
 
+static int check_memory(const struct spec_resources *res, struct err *err)
+{
+	struct sysinfo machine;
+	if (res->memory_limit_bytes <= 0 || sysinfo(&machine) < 0 ||
+	    (uint64_t)res->memory_limit_bytes <= (uint64_t)machine.totalram * machine.mem_unit)
+		return 0;
+	int r = err_set(err, ERR_UNSUPPORTED, 0, "the guest has %llu MiB of memory, which it was started with",
+			(unsigned long long)((uint64_t)machine.totalram * machine.mem_unit >> 20));
+	err_hint(err, "stop it, hull update, start it");
+	return r;
+}
+
 static void update(struct session *s)
 {
 	struct agent *a = s->agent;
@@ -410,6 +422,8 @@ static void update(struct session *s)
 	struct spec_resources res = { 0 };
 	const struct buf *text = &s->documents[AGENT_DOC_SPEC];
 	int r = runtime_spec_parse_resources(buf_str(text), text->len, &res, &err);
+	if (r == 0)
+		r = check_memory(&res, &err);
 	if (r == 0)
 		r = isolation_container.update(&a->handle, &res, &err);
 	spec_resources_done(&res);

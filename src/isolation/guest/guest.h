@@ -15,7 +15,7 @@
 
 /* What boot() leaves; each the caller's. */
 struct guest_machine {
-	pid_t pid;
+	pid_t pid;   /* its network namespace has the links to the guest */
 	int pidfd;
 	int agent;   /* the stream to the agent */
 	int console; /* a pipe: what the kernel prints */

@@ -98,21 +98,24 @@ struct supervisor_args {
 	int report, request;
 };
 
-/* A network with nothing but a loopback, where the guest's questions for names are
- * asked. The sockets that answer there go to the monitor. */
-static int make_names(const struct supervisor_args *a, int *ret, struct err *err)
+/* Join the machine's network namespace: the supervisor's figures are its links', and
+ * the guest's questions for names are asked there. The sockets that answer them go
+ * to the monitor. */
+static int make_names(const struct supervisor_args *a, pid_t machine, int *ret, struct err *err)
 {
 	struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons(53) };
 	int sockets[2] = { -1, -1 };
 	const struct guest_report report = { .kind = GUEST_NAMES };
-	if (unshare(CLONE_NEWNET) < 0)
-		return err_set(err, ERR_SYSTEM, -errno, "make a network namespace");
+	char path[48];
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", machine);
+	CLEANUP_FD int netns = open(path, O_RDONLY | O_CLOEXEC);
+	if (netns < 0 || setns(netns, CLONE_NEWNET) < 0)
+		return err_set(err, ERR_SYSTEM, -errno, "enter the guest's network namespace");
 	if (!a->spec->has_name_sockets) {
 		*ret = open("/dev/null", O_RDWR | O_CLOEXEC);
 		return *ret < 0 ? err_set(err, ERR_SYSTEM, -errno, "open /dev/null") : 0;
 	}
-	CLEANUP_FD int netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-	int r = netns < 0 ? err_set(err, ERR_SYSTEM, -errno, "open the network namespace") : net_configure(NULL, 0, err);
+	int r = net_configure(NULL, 0, err);
 	if (r == 0)
 		r = name_sockets_open(netns, sockets, err);
 	if (r < 0)
@@ -152,7 +155,7 @@ static int become_supervisor(const struct supervisor_args *a, struct err *err)
 	if (r == 0 && !takes_files)
 		r = files_recv_started(files, err);
 	if (r == 0)
-		r = make_names(a, &names, err);
+		r = make_names(a, m.pid, &names, err);
 	if (r < 0)
 		return r;
 	/* Only the machine is to hold its end then. */
