@@ -46,6 +46,12 @@ struct names_hello {
 int names_connect(int run_dirfd, int *ret_sock) MUST_CHECK;
 /* Say what this conversation is about. @fds: the two sockets, or NULL. */
 int names_hello(int sock, enum names_type type, const char *id, const int fds[2]) MUST_CHECK;
-/* Start the program @path. It ends at once when another serves already. *ret_pid
- * is the caller's to reap: the server itself is nobody's child. */
-int names_spawn(const char *path, pid_t *ret_pid) MUST_CHECK;
+#define NAMES_LOCK "names.lock"
+/* Start the program @path for @run_dirfd. -EWOULDBLOCK: another serves, or is about
+ * to, or has not quite ended: then it is connected to, or tried again. *ret_pid is
+ * the caller's to reap: the server itself is nobody's child.
+ *
+ * The server's lock is taken here and handed to it (as descriptor NAMES_LOCK_FD,
+ * with --locked): of many who lost their server at once, one starts the next. */
+#define NAMES_LOCK_FD 3
+int names_spawn(int run_dirfd, const char *path, pid_t *ret_pid) MUST_CHECK;

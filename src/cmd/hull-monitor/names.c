@@ -67,8 +67,8 @@ static void attempt(void *ctx)
 		if (r < 0)
 			sock = loop_remove(&m->loop, &n->server);
 	} else if ((r == -ENOENT || r == -ECONNREFUSED) && !n->starting) {
-		/* The one that is started by several at once is started once. */
-		if (names_spawn(m->conf->names_server, &n->starting) < 0)
+		/* Somebody else may be at it. */
+		if (names_spawn(m->run_dirfd, m->conf->names_server, &n->starting) < 0)
 			n->starting = 0;
 	}
 	if (r < 0)

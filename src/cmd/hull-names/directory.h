@@ -71,7 +71,8 @@ int directory_put(struct directory *d, const char *id, char *text) MUST_CHECK;
 struct container *directory_use(struct directory *d, const char *id);
 void directory_unuse(struct directory *d, struct container *c);
 
-#define FOUND_MAX 64
+/* More of one name are not told: a client takes the first few. */
+#define FOUND_MAX 512
 struct found {
 	bool is_known; /* the name exists, if without such addresses */
 	size_t n;

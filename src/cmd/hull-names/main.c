@@ -20,7 +20,6 @@
 #include "names_confine.h"
 #include "server.h"
 
-#define LOCK_FILE "names.lock"
 #define BACKLOG 512
 /* Per container four descriptors, per question under way one. */
 #define FILES_MAX 65536
@@ -32,9 +31,14 @@ struct start {
 };
 
 /* False: another serves. */
-static int take_lock(struct start *s, bool *ret_is_ours)
+static int take_lock(struct start *s, bool is_locked, bool *ret_is_ours)
 {
-	s->lock = openat(s->run, LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (is_locked) {
+		s->lock = NAMES_LOCK_FD;
+		*ret_is_ours = true;
+		return fd_set_cloexec(s->lock, true);
+	}
+	s->lock = openat(s->run, NAMES_LOCK, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (s->lock < 0)
 		return -errno;
 	*ret_is_ours = flock(s->lock, LOCK_EX | LOCK_NB) == 0;
@@ -69,12 +73,12 @@ static int open_names(struct start *s)
 	return 0;
 }
 
-static int prepare(struct start *s, bool *ret_is_ours, struct err *err)
+static int prepare(struct start *s, bool is_locked, bool *ret_is_ours, struct err *err)
 {
 	const char *run = getenv("HULL_RUN");
 	*s = (struct start){ -1, -1, -1, -1, -1 };
 	s->run = open(str_is_empty(run) ? "/run/hull" : run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int r = s->run < 0 ? -errno : take_lock(s, ret_is_ours);
+	int r = s->run < 0 ? -errno : take_lock(s, is_locked, ret_is_ours);
 	if (r < 0 || !*ret_is_ours)
 		return r < 0 ? err_set(err, ERR_SYSTEM, r, "take the lock") : 0;
 	(void)umask(0077);
@@ -121,12 +125,12 @@ static void raise_limit(void)
 	(void)!setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-static int run(struct err *err)
+static int run(bool is_locked, struct err *err)
 {
 	struct start s;
 	bool is_ours = false;
 	int admit = -1;
-	int r = prepare(&s, &is_ours, err);
+	int r = prepare(&s, is_locked, &is_ours, err);
 	if (r < 0 || !is_ours)
 		return r;
 	r = detach(err);
@@ -148,15 +152,15 @@ static int run(struct err *err)
 int main(int argc, char **argv)
 {
 	struct err err = ERR_INIT;
-	(void)argv;
-	if (argc != 1) {
+	bool is_locked = argc == 2 && str_eq(argv[1], "--locked");
+	if (argc != 1 && !is_locked) {
 		static const char usage[] = "hull-names is started by hull: it answers containers' questions for names\n";
 		(void)!write(2, usage, sizeof(usage) - 1);
 		return 125;
 	}
 	/* Not what whoever starts us has open. */
-	fd_close_from(3);
-	if (run(&err) < 0) {
+	fd_close_from(is_locked ? NAMES_LOCK_FD + 1 : NAMES_LOCK_FD);
+	if (run(is_locked, &err) < 0) {
 		dprintf(2, "hull-names: %s\n", err.msg);
 		return 1;
 	}

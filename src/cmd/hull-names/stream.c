@@ -8,6 +8,8 @@
 #include "server.h"
 
 #define IDLE_NS (10 * NS_PER_S)
+/* An answer of our own: FOUND_MAX addresses, and the question. */
+#define STREAM_ANSWER_MAX (512 + FOUND_MAX * 28)
 /* Answers that the other side has not read yet: so many, and it is closed. */
 #define OUT_MAX (256u << 10)
 /* Questions under way: so many, and no more is read. */
@@ -122,7 +124,7 @@ static void take(struct stream *stream, const uint8_t *query, size_t query_len)
 {
 	struct server *s = stream->s;
 	struct dns_message m;
-	uint8_t out[STREAM_QUERY_MAX];
+	uint8_t out[STREAM_ANSWER_MAX];
 	size_t len = 0;
 	switch (answer_make(&s->directory, stream->c, query, query_len, &m, out, sizeof(out), &len)) {
 	case VERDICT_ANSWER:
