@@ -144,7 +144,7 @@ static int add_volume(struct planning *p, struct volume_mount *m, const struct c
 }
 
 static const char *const propagations[] = { "shared", "rshared", "slave", "rslave", "private", "rprivate", NULL };
-static const char *const ignored_modes[] = { "rw", "cached", "delegated", "consistent", "default", "rbind", "nodev", "nosuid", "noexec", NULL };
+static const char *const ignored_modes[] = { "rw", "consistent", "default", "rbind", "nodev", "nosuid", "noexec", NULL };
 
 static bool is_one_of(const char *word, const char *const *list)
 {
@@ -152,6 +152,12 @@ static bool is_one_of(const char *word, const char *const *list)
 		if (str_eq(word, *list))
 			return true;
 	return false;
+}
+
+/* Docker's words for it. */
+static bool is_cached(const char *consistency)
+{
+	return str_eq(consistency, "cached") || str_eq(consistency, "delegated");
 }
 
 /* "ro,z,rshared,nocopy,idmap" */
@@ -174,6 +180,8 @@ static int read_mode(const char *spec, const char *words, struct volume_mount *m
 			m->relabel = true;
 		else if (str_eq(w, "idmap"))
 			m->idmap = true;
+		else if (is_cached(w))
+			m->cached = true;
 		else if (str_eq(w, "bind"))
 			m->non_recursive = true;
 		else if (!is_one_of(w, ignored_modes))
@@ -227,7 +235,7 @@ static int add_mount(struct planning *p, const struct config_mount *from)
 	struct volume_mount m = {
 		.read_only = from->read_only, .read_only_non_recursive = from->read_only_non_recursive,
 		.read_only_force_recursive = from->read_only_force_recursive, .non_recursive = from->non_recursive,
-		.no_copy = from->no_copy, .idmap = from->idmap,
+		.no_copy = from->no_copy, .idmap = from->idmap, .cached = is_cached(from->consistency),
 	};
 	bool is_volume = str_eq(from->type, "volume"), is_bind = str_eq(from->type, "bind");
 	if (!is_volume && !is_bind && !str_eq(from->type, "tmpfs"))
@@ -276,7 +284,7 @@ static int inherit(struct planning *p, const struct volume_mount *from, bool rea
 	struct volume_mount m = {
 		.type = from->type, .destination = str_dup(from->destination), .propagation = str_dup(from->propagation),
 		.mode = str_dup(from->mode), .subpath = str_dup(from->subpath), .non_recursive = from->non_recursive,
-		.read_only = from->read_only || read_only, .no_copy = true, .idmap = from->idmap,
+		.read_only = from->read_only || read_only, .no_copy = true, .idmap = from->idmap, .cached = from->cached,
 		.makes_source = from->makes_source,
 	};
 	if (from->name) {
@@ -362,8 +370,9 @@ void volumes_to_spec(const struct volume_plan *plan, struct spec_mount **ret, si
 		}
 		/* Read-only means all of it, where the kernel can, as Docker has it. */
 		const char *ro = !m->read_only ? "" : m->read_only_non_recursive || m->non_recursive ? ",ro" : ",rro";
-		CLEANUP_FREE char *options = str_printf("%s,%s%s%s", m->non_recursive ? "bind" : "rbind",
-							m->propagation ? m->propagation : "rprivate", ro, m->idmap ? ",idmap" : "");
+		CLEANUP_FREE char *options = str_printf("%s,%s%s%s%s", m->non_recursive ? "bind" : "rbind",
+							m->propagation ? m->propagation : "rprivate", ro, m->idmap ? ",idmap" : "",
+							m->cached ? ",cached" : "");
 		struct spec_mount *added = spec_add_mount(ret, ret_n, m->source, m->destination, "bind", options);
 		if (m->subpath)
 			strv_printf(&added->options, "subpath=%s", m->subpath);

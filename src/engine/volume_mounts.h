@@ -20,6 +20,7 @@ struct volume_mount {
 	char *data;		  /* of a tmpfs: its mount options */
 	bool read_only, read_only_non_recursive, read_only_force_recursive, non_recursive;
 	bool no_copy, chown, relabel, idmap;
+	bool cached;		  /* a guest may see others' changes late */
 	bool makes_source;	  /* -v: a host folder that is missing is made */
 	bool needs_copy;
 };

@@ -54,7 +54,7 @@ struct spec_mount {
 	char *destination; /* absolute, in the container */
 	char *type;        /* "bind", "tmpfs", "proc", ...; NULL with bind options is a bind */
 	char *source;
-	struct strv options; /* as in config.md: "rbind", "ro", "rslave", "mode=1777", "idmap", ... */
+	struct strv options; /* as in config.md: "rbind", "ro", "rslave", "mode=1777", "idmap", "cached", ... */
 };
 
 struct spec_device {

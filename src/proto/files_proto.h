@@ -64,9 +64,6 @@
  * without the flag to make each close() a question; so shares of a few files that
  * nobody locks (/etc/hosts) should have it, or a second hull-files for themselves.
  *
- * The guest had better raise read_ahead_kb of the mount's bdi to 1024: a read is
- * then answered with up to 1 MiB at once.
- *
  * Limits. hull-files raises its soft RLIMIT_NOFILE to the hard one and fits in:
  * open files of the guest beyond half of it fail with ENFILE; names it merely
  * knows cost no descriptor when it gets short. */

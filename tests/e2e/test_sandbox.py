@@ -6,6 +6,7 @@ import pathlib
 import shutil
 import signal
 import subprocess
+import tempfile
 
 from lib import leaks
 from lib.hull import HullTest, main, need
@@ -162,6 +163,20 @@ class Sandbox(HullTest):
             self.assertIn("hull unpause still", err)
         self.hull("unpause", "still")
         self.assertIn("sleep 600", self.hull.out("top", "still"))
+
+    def test_a_volume_that_may_be_seen_late(self):
+        with tempfile.TemporaryDirectory(dir=self.hull.dir) as d:
+            (pathlib.Path(d) / "f").write_text("old")
+            for mount in (["-v", f"{d}:/m:cached"], ["--mount", f"type=bind,src={d},dst=/m,consistency=delegated"], ["-v", f"{d}:/m"]):
+                (pathlib.Path(d) / "f").write_text("old")
+                self.hull("run", "-d", "--name", "late", *mount, "demo", "sh", "-c",
+                          "cat /m/f; echo seen > /m/mine; while [ $(cat /m/f) = old ]; do sleep 0.2; done; cat /m/f")
+                self.eventually(lambda: (pathlib.Path(d) / "mine").exists(), 60)
+                (pathlib.Path(d) / "f").write_text("new")
+                self.assertEqual(self.hull.out("wait", "late", timeout=60), "0")
+                self.assertEqual(self.hull.out("logs", "late"), "oldnew")
+                self.hull("rm", "late")
+                (pathlib.Path(d) / "mine").unlink()
 
     def test_memory(self):
         self.hull("run", "--name", "hog", "-m", "32m", "demo", "sh", "-c", "x=a; while :; do x=$x$x; done", code=137)

@@ -70,7 +70,7 @@ static int parse_option(struct parsed_options *o, const char *option)
 		return 0;
 	}
 	if (str_eq(option, "bind") || str_eq(option, "rbind") || str_eq(option, "idmap") || str_eq(option, "noidmap") ||
-	    str_starts_with(option, "subpath="))
+	    str_eq(option, "cached") || str_starts_with(option, "subpath="))
 		return 0;
 	size_t n = strlen(o->data);
 	int written = snprintf(o->data + n, sizeof(o->data) - n, "%s%s", n ? "," : "", option);

@@ -56,6 +56,20 @@ static bool is_read_only(const struct spec_mount *m)
 	return strv_contains(&m->options, "ro") || strv_contains(&m->options, "rro") || strv_contains(&m->options, "readonly");
 }
 
+/* hull writes them itself and nobody locks them. One share that may be locked would
+ * make each close() of the guest, also in its writable layer, a question. */
+static bool is_own_file(const struct spec_mount *m)
+{
+	return str_eq(m->destination, "/etc/hosts") || str_eq(m->destination, "/etc/hostname") ||
+	       str_eq(m->destination, "/etc/resolv.conf");
+}
+
+static uint32_t flags_of(const struct spec_mount *m)
+{
+	return (is_read_only(m) ? FILES_SHARE_READ_ONLY : 0) | (is_own_file(m) ? FILES_SHARE_LOCAL_LOCKS : 0) |
+	       (strv_contains(&m->options, "cached") ? FILES_SHARE_CACHED : 0);
+}
+
 /* The order is that of the handover. */
 static int list_shares(const struct runtime_spec *spec, struct files_start *start, struct err *err)
 {
@@ -70,7 +84,7 @@ static int list_shares(const struct runtime_spec *spec, struct files_start *star
 		if (start->shares_n == FILES_SHARES_MAX)
 			return err_set(err, ERR_UNSUPPORTED, 0, "a guest has at most %d mounts", FILES_SHARES_MAX);
 		snprintf(shares[start->shares_n].name, sizeof(shares->name), GUEST_SHARE_FORMAT, i);
-		shares[start->shares_n++].flags = is_read_only(&spec->mounts[i]) ? FILES_SHARE_READ_ONLY : 0;
+		shares[start->shares_n++].flags = flags_of(&spec->mounts[i]);
 	}
 	return 0;
 }
