@@ -13,6 +13,7 @@
 #include "network_connect.h"
 #include "network_ipam.h"
 #include "network_link.h"
+#include "subnet_pool.h"
 #include "volumes.h"
 
 /* ---- making ---- */
@@ -188,7 +189,23 @@ static int forget(struct engine *engine, const struct network *n, const char *ev
 	return r < 0 ? r : db_tx_commit(&tx, err);
 }
 
-int network_create(struct engine *engine, const struct network_new *wanted, char ret_id[ID_SIZE], struct err *err)
+/* As with Docker a subnet may be one that the host has a route to; then the host
+ * does not reach what it reached there. */
+static int warn_of_route(const struct network *n, const struct ip_address *subnet, struct strv *warnings, struct err *err)
+{
+	char text[IP_TEXT_SIZE], route[IP_TEXT_SIZE];
+	struct subnet_route found;
+	if (!subnet->family || n->driver != DRIVER_BRIDGE || n->keeps_bridge)
+		return 0;
+	int r = subnet_find_route(subnet, &found, err);
+	if (r > 0)
+		strv_printf(warnings, "%s overlaps %s, to which this host has a route%s%s: it reaches the containers there instead",
+			    ip_format(subnet, text), ip_format(&found.to, route), found.link[0] ? " by " : "", found.link);
+	return r < 0 ? r : 0;
+}
+
+int network_create(struct engine *engine, const struct network_new *wanted, char ret_id[ID_SIZE], struct strv *warnings,
+		   struct err *err)
 {
 	CLEANUP_NETWORK struct network *n = mem_calloc(1, sizeof(*n));
 	int r = check_name(wanted->name, err);
@@ -214,6 +231,10 @@ int network_create(struct engine *engine, const struct network_new *wanted, char
 	if (r < 0)
 		return r;
 	r = FAULT("network.row");
+	if (r == 0 && wanted->subnets.n)
+		r = warn_of_route(n, &n->subnet4, warnings, err);
+	if (r == 0 && wanted->subnets.n)
+		r = warn_of_route(n, &n->subnet6, warnings, err);
 	if (r == 0)
 		r = network_ensure(engine, n, err);
 	if (r == 0)

@@ -21,8 +21,10 @@ struct network_new {
 	int vlan;
 };
 /* ERR_CONFLICT for a name or subnet that is taken, ERR_INVALID for what makes no
- * network, ERR_NOT_FOUND for a driver or parent there is not. */
-int network_create(struct engine *engine, const struct network_new *wanted, char ret_id[ID_SIZE], struct err *err) MUST_CHECK;
+ * network, ERR_NOT_FOUND for a driver or parent there is not. @warnings: what the
+ * user may not have meant. */
+int network_create(struct engine *engine, const struct network_new *wanted, char ret_id[ID_SIZE], struct strv *warnings,
+		   struct err *err) MUST_CHECK;
 
 /* ERR_CONFLICT while a running container is in it, ERR_DENIED for bridge, host
  * and none. */

@@ -2,6 +2,7 @@
 #include "subnet_pool.h"
 
 #include <linux/rtnetlink.h>
+#include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -153,25 +154,29 @@ static void map_mark(struct pool_map *m, const struct ip_address *used)
 		m->taken[i / 8] |= (uint8_t)(1u << i % 8);
 }
 
-static int visit_route(const struct nlmsghdr *h, void *arg)
+/* The destination of a route; false for a default route, which overlaps everything
+ * and says nothing. */
+static bool parse_route(const struct nlmsghdr *h, struct ip_address *ret, uint32_t *ret_link)
 {
 	if (h->nlmsg_type != RTM_NEWROUTE || h->nlmsg_len < NLMSG_LENGTH(sizeof(struct rtmsg)))
-		return 0;
+		return false;
 	const struct rtmsg *msg = NLMSG_DATA(h);
-	/* A default route overlaps everything and says nothing. */
 	if (msg->rtm_dst_len == 0 || (msg->rtm_family != AF_INET && msg->rtm_family != AF_INET6))
-		return 0;
-	size_t len;
-	const void *dst = nl_find_attr(msg + 1, h->nlmsg_len - NLMSG_LENGTH(sizeof(*msg)), RTA_DST, &len);
-	struct ip_address a = { .family = msg->rtm_family, .prefix = msg->rtm_dst_len };
-	if (!dst || len != width(&a))
-		return 0;
-	memcpy(a.bytes, dst, len);
-	map_mark(arg, &a);
-	return 0;
+		return false;
+	size_t len, attributes = h->nlmsg_len - NLMSG_LENGTH(sizeof(*msg));
+	const void *dst = nl_find_attr(msg + 1, attributes, RTA_DST, &len);
+	*ret = (struct ip_address){ .family = msg->rtm_family, .prefix = msg->rtm_dst_len };
+	if (!dst || len != width(ret))
+		return false;
+	memcpy(ret->bytes, dst, len);
+	const void *link = nl_find_attr(msg + 1, attributes, RTA_OIF, &len);
+	*ret_link = 0;
+	if (link && len == sizeof(*ret_link))
+		memcpy(ret_link, link, len);
+	return true;
 }
 
-static int mark_routes(struct pool_map *m)
+static int visit_routes(int family, int (*visit)(const struct nlmsghdr *h, void *arg), void *arg)
 {
 	struct nl_batch b;
 	CLEANUP_FD int sock = -1;
@@ -180,8 +185,42 @@ static int mark_routes(struct pool_map *m)
 		return r;
 	nl_init(&b);
 	struct rtmsg *msg = nl_message_no_ack(&b, RTM_GETROUTE, NLM_F_DUMP, sizeof(*msg));
-	msg->rtm_family = (uint8_t)m->pool->base.family;
-	return nl_query(sock, &b, visit_route, m);
+	msg->rtm_family = (uint8_t)family;
+	return nl_query(sock, &b, visit, arg);
+}
+
+static int mark_route(const struct nlmsghdr *h, void *arg)
+{
+	struct ip_address to;
+	uint32_t link;
+	if (parse_route(h, &to, &link))
+		map_mark(arg, &to);
+	return 0;
+}
+
+struct route_search {
+	const struct ip_address *subnet;
+	struct subnet_route *found;
+};
+
+static int compare_route(const struct nlmsghdr *h, void *arg)
+{
+	struct route_search *search = arg;
+	struct ip_address to;
+	uint32_t link;
+	if (!parse_route(h, &to, &link) || !subnet_overlaps(search->subnet, &to))
+		return 0;
+	search->found->to = to;
+	if (!link || !if_indextoname(link, search->found->link))
+		search->found->link[0] = '\0';
+	return 1;
+}
+
+int subnet_find_route(const struct ip_address *subnet, struct subnet_route *ret, struct err *err)
+{
+	struct route_search search = { subnet, ret };
+	int r = visit_routes(subnet->family, compare_route, &search);
+	return r < 0 ? err_set(err, ERR_SYSTEM, r, "read the host's routes") : r;
 }
 
 /* 1 found, 0 the pool is exhausted. */
@@ -193,7 +232,7 @@ static int choose_from(const struct subnet_pool *pool, const struct subnet_wish 
 	m.taken = taken;
 	for (size_t i = 0; i < wish->used_n; i++)
 		map_mark(&m, &wish->used[i]);
-	int r = mark_routes(&m);
+	int r = visit_routes(pool->base.family, mark_route, &m);
 	if (r < 0)
 		return r;
 	for (uint32_t i = 0; i < m.n; i++) {

@@ -30,6 +30,14 @@ struct subnet_wish {
 };
 int subnet_choose(const struct subnet_wish *wish, struct ip_address *ret, struct err *err) MUST_CHECK;
 
+/* A route of this network namespace, a default route apart, that overlaps @subnet:
+ * 1 with its destination and link, 0 when there is none. */
+struct subnet_route {
+	struct ip_address to;
+	char link[16]; /* "" for one that leads nowhere */
+};
+int subnet_find_route(const struct ip_address *subnet, struct subnet_route *ret, struct err *err) MUST_CHECK;
+
 bool subnet_overlaps(const struct ip_address *a, const struct ip_address *b);
 /* @a, whatever its own prefix, lies in @subnet. */
 bool subnet_contains(const struct ip_address *subnet, const struct ip_address *a);

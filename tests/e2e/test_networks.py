@@ -177,6 +177,15 @@ class Objects(NetworkTest):
                          "WARNING! This will remove all custom networks not used by at least one container.")
         self.assertIn("used", self.hull.out("network", "ls"))
 
+    def test_a_subnet_of_the_host_is_told(self):
+        run("ip", "link", "add", "office0", "up", "type", "bridge")
+        run("ip", "addr", "add", "10.8.0.1/16", "dev", "office0")
+        self.addCleanup(run, "ip", "link", "del", "office0")
+        done = self.hull("network", "create", "--subnet", "10.8.7.0/24", "app")
+        self.assertIn("warning: 10.8.7.0/24 overlaps 10.8.0.0/16, to which this host has a route by office0", done.err)
+        self.assertRegex(done.out, "^[0-9a-f]{64}\n$")
+        self.assertEqual(self.hull("network", "create", "--subnet", "10.11.7.0/24", "other").err, "")
+
     def test_system_prune_takes_networks_too(self):
         self.hull("network", "create", "--label", "keep", "kept")
         self.hull("network", "create", "idle")

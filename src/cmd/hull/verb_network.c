@@ -69,7 +69,7 @@ static int run_create(struct cli *cli, const void *opts, int argc, char **argv)
 	const struct create_opts *o = opts;
 	struct err err = ERR_INIT;
 	CLEANUP_ENGINE struct engine *engine = NULL;
-	CLEANUP_STRV struct strv labels = { 0 };
+	CLEANUP_STRV struct strv labels = { 0 }, warnings = { 0 };
 	char id[ID_SIZE];
 	for (size_t i = 0; i < o->labels.n; i++)
 		strv_printf(&labels, "%s%s", o->labels.v[i], strchr(o->labels.v[i], '=') ? "" : "=");
@@ -84,8 +84,10 @@ static int run_create(struct cli *cli, const void *opts, int argc, char **argv)
 		err_set(&err, ERR_UNSUPPORTED, 0, "the scope %s is not supported: " NO_CLUSTER, o->scope);
 	else if (!str_eq(o->ipam_driver, "default"))
 		err_set(&err, ERR_NOT_FOUND, 0, "could not find the IPAM driver %s: hull has \"default\"", o->ipam_driver);
-	if (err_is_set(&err) || engine_open(&engine, &err) < 0 || network_create(engine, &wanted, id, &err) < 0)
+	if (err_is_set(&err) || engine_open(&engine, &err) < 0 || network_create(engine, &wanted, id, &warnings, &err) < 0)
 		return cli_fail(cli, &err);
+	for (size_t i = 0; i < warnings.n; i++)
+		cli_warn(cli, "%s", warnings.v[i]);
 	printf("%s\n", id);
 	return 0;
 }
