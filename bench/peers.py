@@ -71,8 +71,9 @@ class Peers:
     def need(self, program):
         """Also in a root that was made before it was on the list."""
         if not self.has(program):
-            subprocess.run(["chroot", self.root, "sh", "-c", f"apt-get -qq update && apt-get -qq install -y {program}"], check=True,
-                           capture_output=True)
+            # Here is no way out.
+            install = f"apt-get -qq update && apt-get -qq install -y {program}"
+            subprocess.run(["nsenter", "-t", "1", "-n", "chroot", self.root, "sh", "-c", install], check=True, capture_output=True)
 
     def has(self, program):
         return any((self.root / d / program).exists() for d in ("usr/bin", "usr/sbin", "usr/local/bin"))

@@ -39,7 +39,7 @@ const struct nft_table firewall_table = { NFPROTO_INET, "hull" }, firewall_bridg
  *   refuse       remembers for an hour what a policy refused; who is inside is told,
  *                whoever knocks from outside is not
  *
- * And in table bridge hull: whoever has a policy speaks only with its own address. */
+ * The table bridge hull is in firewall_members.c. */
 static const char table_script[] =
 	"table inet hull\n"
 	"delete table inet hull\n"
@@ -150,25 +150,6 @@ static const char table_script[] =
 	"		meta l4proto { ipv6-icmp, igmp } jump neighbours\n"
 	"		ct status dnat accept\n"
 	"		oifname vmap @policies_outgoing\n"
-	"	}\n"
-	"}\n"
-	"table bridge hull\n"
-	"delete table bridge hull\n"
-	"table bridge hull {\n"
-	"	set guarded { type ifname; }\n"
-	"	set own4 { type ifname . ipv4_addr; }\n"
-	"	set own6 { type ifname . ipv6_addr; }\n"
-	"	chain prerouting {\n"
-	"		type filter hook prerouting priority -300; policy accept;\n"
-	"		iifname @guarded jump check\n"
-	"	}\n"
-	"	chain check {\n"
-	"		ether type ip iifname . ip saddr @own4 accept\n"
-	"		ether type arp iifname . arp saddr ip @own4 accept\n"
-	"		ether type ip6 iifname . ip6 saddr @own6 accept\n"
-	"		ether type ip6 ip6 saddr { ::, fe80::/10 } icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert,"
-	" nd-router-solicit, mld-listener-report, mld2-listener-report } accept\n"
-	"		drop\n"
 	"	}\n"
 	"}\n";
 

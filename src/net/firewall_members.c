@@ -63,6 +63,39 @@ int firewall_members_remove(const struct policy_member *members, size_t n, struc
 	return change_members(members, n, false, err);
 }
 
+/* Whoever has a policy speaks only with its own address. Made when the first has
+ * one: every frame of every bridge of the host goes by its hook. Made twice at the
+ * same time it has its rules twice, which changes nothing. */
+static const char guard_script[] =
+	"table bridge hull {\n"
+	"	set guarded { type ifname; }\n"
+	"	set own4 { type ifname . ipv4_addr; }\n"
+	"	set own6 { type ifname . ipv6_addr; }\n"
+	"	chain prerouting {\n"
+	"		type filter hook prerouting priority -300; policy accept;\n"
+	"		iifname @guarded jump check\n"
+	"	}\n"
+	"	chain check {\n"
+	"		ether type ip iifname . ip saddr @own4 accept\n"
+	"		ether type arp iifname . arp saddr ip @own4 accept\n"
+	"		ether type ip6 iifname . ip6 saddr @own6 accept\n"
+	"		ether type ip6 ip6 saddr { ::, fe80::/10 } icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert,"
+	" nd-router-solicit, mld-listener-report, mld2-listener-report } accept\n"
+	"		drop\n"
+	"	}\n"
+	"}\n";
+
+static int ensure_guard(struct err *err)
+{
+	CLEANUP_FD int sock = -1;
+	int r = nl_open(NETLINK_NETFILTER, &sock);
+	if (r == 0)
+		r = nft_has_set(sock, &firewall_bridge_table, "guarded");
+	if (r < 0)
+		return err_set(err, ERR_SYSTEM, r, "look for the table of bridges");
+	return r ? 0 : nft_run(guard_script, err);
+}
+
 static int change_guard(const char *host_name, const struct ip_address *addresses, size_t n, bool add, struct err *err)
 {
 	CLEANUP_FREE struct nft_element *elements = mem_calloc(n + 1, sizeof(*elements));
@@ -82,7 +115,8 @@ static int change_guard(const char *host_name, const struct ip_address *addresse
 
 int firewall_guard(const char *host_name, const struct ip_address *addresses, size_t n, struct err *err)
 {
-	return change_guard(host_name, addresses, n, true, err);
+	int r = ensure_guard(err);
+	return r < 0 ? r : change_guard(host_name, addresses, n, true, err);
 }
 
 int firewall_unguard(const char *host_name, const struct ip_address *addresses, size_t n, struct err *err)
