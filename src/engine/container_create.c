@@ -90,7 +90,8 @@ static int check_health(const struct image_health *h, struct err *err)
 	return h->retries < 0 ? err_set(err, ERR_INVALID, 0, "Retries in Healthcheck cannot be negative") : 0;
 }
 
-static int check_config(const struct container_config *config, enum isolation_level *ret_level, struct err *err)
+static int check_config(const struct engine *engine, const struct container_config *config, enum isolation_level *ret_level,
+			struct err *err)
 {
 	const char *level = !str_is_empty(config->isolation) ? config->isolation : config->runtime;
 	const struct isolation *back_end;
@@ -99,7 +100,7 @@ static int check_config(const struct container_config *config, enum isolation_le
 		r = isolation_get(*ret_level, &back_end, err);
 	/* The container level's host is looked at by doctor, and by the start. */
 	if (r == 0 && *ret_level != ISOLATION_CONTAINER)
-		r = back_end->probe(err);
+		r = guest_boot_probe(engine->root, engine->libexec, *ret_level, err);
 	if (r == 0)
 		r = config_check_supported(config, err);
 	if (r == 0 && guest_boot_is_needed(*ret_level))
@@ -189,7 +190,7 @@ int containers_create(struct engine *engine, const struct container_config *conf
 	CLEANUP_IMAGE struct image *image = NULL;
 	int r = name ? container_name_check(&name, err) : 0;
 	if (r == 0)
-		r = check_config(config, &c->level, err);
+		r = check_config(engine, config, &c->level, err);
 	if (r == 0)
 		r = image_resolve(engine->store, config->image ? config->image : "", &image, err);
 	if (r)

@@ -16,6 +16,32 @@ bool guest_boot_is_needed(enum isolation_level level)
 	return level == ISOLATION_SANDBOX || level == ISOLATION_MICROVM;
 }
 
+static enum guest_kernel_use use_of(enum isolation_level level)
+{
+	return level == ISOLATION_SANDBOX ? GUEST_KERNEL_SANDBOX : GUEST_KERNEL_MICROVM;
+}
+
+int guest_boot_probe(const char *root, const char *libexec, enum isolation_level level, struct err *err)
+{
+	static const char *const programs[] = { "hull-agent", "hull-guest", "hull-files" };
+	const struct isolation *back_end;
+	int r = isolation_get(level, &back_end, err);
+	if (r == 0)
+		r = back_end->probe(err);
+	if (r < 0 || !guest_boot_is_needed(level))
+		return r;
+	for (size_t i = 0; i < ARRAY_LEN(programs); i++) {
+		CLEANUP_FREE char *path = str_printf("%s/%s", libexec, programs[i]);
+		if (access(path, X_OK) == 0)
+			continue;
+		r = err_set(err, ERR_UNSUPPORTED, 0, "%s is missing", path);
+		err_hint(err, "install hull whole; HULL_LIBEXECDIR names the folder of its helpers");
+		return r;
+	}
+	CLEANUP_GUEST_KERNEL struct guest_kernel *kernel = NULL;
+	return guest_kernel_find(root, use_of(level), NULL, &kernel, err);
+}
+
 static bool is_of_container(const char *mode)
 {
 	return str_starts_with(mode ? mode : "", "container:");
@@ -69,8 +95,7 @@ int guest_boot_prepare(struct engine *engine, const struct container *c, const s
 	int64_t limit = spec->resources.memory_limit_bytes;
 	CLEANUP_GUEST_KERNEL struct guest_kernel *kernel = NULL;
 	CLEANUP_FREE char *agent = str_printf("%s/hull-agent", engine->libexec);
-	enum guest_kernel_use use = c->level == ISOLATION_SANDBOX ? GUEST_KERNEL_SANDBOX : GUEST_KERNEL_MICROVM;
-	int r = guest_kernel_find(engine->root, use, NULL, &kernel, err);
+	int r = guest_kernel_find(engine->root, use_of(c->level), NULL, &kernel, err);
 	if (r == 0)
 		r = initramfs_ensure(engine->root, kernel, agent, &g->initramfs, err);
 	if (r == 0)

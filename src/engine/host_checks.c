@@ -22,6 +22,7 @@
 #include "erofs_mount.h"
 #include "fd.h"
 #include "firewall_report.h"
+#include "guest_boot.h"
 #include "link.h"
 #include "mount_api.h"
 #include "nft.h"
@@ -544,17 +545,16 @@ static void check_kvm(struct host_report *report)
 
 /* ---- levels ---- */
 
-static void check_levels(struct host_report *report)
+static void check_levels(struct host_report *report, const char *libexec)
 {
+	const char *root = getenv("HULL_ROOT");
+	root = str_is_empty(root) ? "/var/lib/hull" : root;
 	for (int i = 0; i < ISOLATION_LEVEL_COUNT; i++) {
 		struct host_level *level = &report->levels[i];
-		const struct isolation *isolation;
 		struct err err = ERR_INIT;
 
 		level->level = (enum isolation_level)i;
-		int r = isolation_get(level->level, &isolation, &err);
-		if (r == 0)
-			r = isolation->probe(&err);
+		int r = guest_boot_probe(root, libexec, level->level, &err);
 		level->available = r == 0;
 		/* What is not part of this version cannot be fixed by a line. */
 		bool is_built = level->level <= ISOLATION_SANDBOX;
@@ -594,5 +594,5 @@ void host_checks_run(struct host_report *ret)
 	check_published(ret);
 	check_forwarding(ret);
 	check_kvm(ret);
-	check_levels(ret);
+	check_levels(ret, str_is_empty(libexec) ? HULL_LIBEXECDIR : libexec);
 }

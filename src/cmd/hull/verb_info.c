@@ -14,6 +14,7 @@
 #include "disk_usage.h"
 #include "fd.h"
 #include "format.h"
+#include "guest_boot.h"
 #include "isolation.h"
 #include "random.h"
 
@@ -139,11 +140,8 @@ static int find_out(struct host_info *h, struct err *err)
 	h->id = engine_id(h->engine);
 	h->backing = file_system(h->engine->store->root_fd);
 	for (int i = 0; i < ISOLATION_LEVEL_COUNT; i++) {
-		const struct isolation *level;
 		struct err why = ERR_INIT;
-		int r = isolation_get((enum isolation_level)i, &level, &why);
-		if (r == 0 && level->probe)
-			r = level->probe(&why);
+		int r = guest_boot_probe(h->engine->root, h->engine->libexec, (enum isolation_level)i, &why);
 		h->levels[i].available = r == 0;
 		snprintf(h->levels[i].why, sizeof(h->levels[i].why), "%s", *why.why ? why.why : why.msg);
 	}

@@ -7,6 +7,3 @@
 #include "isolation.h"
 
 extern const struct isolation isolation_sandbox;
-
-/* The kernel that Debian's package user-mode-linux brings. */
-#define SANDBOX_PACKAGED_KERNEL "/usr/bin/linux.uml"
