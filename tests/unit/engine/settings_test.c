@@ -28,6 +28,27 @@ TEST(later_files_replace_earlier_ones)
 	CHECK_EQ(s.registries[0].mirrors.n, 1);
 }
 
+TEST(address_pools)
+{
+	CLEANUP_SETTINGS struct settings s = { 0 };
+	static const char daemon[] = "{\"default-address-pools\":[{\"base\":\"10.1.0.0/16\",\"size\":24},{\"base\":\"fd00::/48\",\"size\":64}]}";
+	static const char wrong[] = "{\"default-address-pools\":[{\"base\":\"10.1.0.0/16\"}]}";
+	struct err err = ERR_INIT;
+	CHECK_EQ(settings_add_daemon_json(&s, daemon, strlen(daemon), "daemon.json", &err), 0);
+	CHECK_EQ(s.address_pools_n, 2);
+	CHECK_EQ(s.address_pools[0].size, 24);
+	CHECK_EQ(s.address_pools[1].base.family, AF_INET6);
+	CHECK_EQ(add(&s, "default-address-pools = ['base=10.2.0.0/16,size=28']", &err), 0);
+	CHECK_EQ(s.address_pools_n, 1);
+	CHECK_EQ(s.address_pools[0].size, 28);
+	CHECK(add(&s, "\ndefault-address-pools = ['10.2.0.0/16']", &err) < 0);
+	CHECK(strstr(err.msg, "hull.toml:2: "));
+	CHECK(add(&s, "default-address-pools = 'base=10.2.0.0/16,size=28'", &err) < 0);
+	err = ERR_INIT;
+	CHECK(settings_add_daemon_json(&s, wrong, strlen(wrong), "daemon.json", &err) < 0);
+	CHECK(strstr(err.msg, "daemon.json: default-address-pools"));
+}
+
 TEST(mistakes)
 {
 	struct settings s = { 0 };
