@@ -11,6 +11,7 @@
 #include "image_cli.h"
 #include "image_inspect.h"
 #include "volume_cli.h"
+#include "network_link.h"
 #include "network_view.h"
 
 #define OBJECT_MAX (16u << 20)
@@ -190,7 +191,7 @@ static const struct option inspect_options[] = {
 	{ "format", 'f', OPT_STR, offsetof(struct inspect_opts, format), .help = "json or a Go template" },
 	{ "size", 's', OPT_BOOL, offsetof(struct inspect_opts, size), .help = "Display total file sizes if the type is container" },
 	{ "type", 0, OPT_STR, offsetof(struct inspect_opts, type), .help = "Only inspect objects of the given type",
-	  .complete = COMPLETE_WORDS, .words = "container image volume" },
+	  .complete = COMPLETE_WORDS, .words = "container image network volume" },
 	OPTIONS_END
 };
 
@@ -204,6 +205,7 @@ static int write_object(struct engine *engine, const char *name, const struct in
 {
 	CLEANUP_CONTAINER struct container *c = NULL;
 	CLEANUP_IMAGE struct image *image = NULL;
+	CLEANUP_NETWORK struct network *network = NULL;
 	CLEANUP_VOLUME struct volume *volume = NULL;
 	int r = err_set(err, ERR_NOT_FOUND, 0, "No such object: %s", name);
 
@@ -215,6 +217,12 @@ static int write_object(struct engine *engine, const char *name, const struct in
 		r = (*err = ERR_INIT, image_resolve(engine->store, name, &image, err));
 	if (r == 0)
 		return image_inspect_write(engine->store, image, w, err);
+	if (is_asked(o, "network") && err->kind == ERR_NOT_FOUND)
+		r = (*err = ERR_INIT, network_find(engine, name, &network, err));
+	if (r == 0)
+		r = network_settle_default(engine, network, err);
+	if (r == 0)
+		return network_write(engine, network, w, err);
 	if (is_asked(o, "volume") && err->kind == ERR_NOT_FOUND)
 		r = (*err = ERR_INIT, volume_find(engine, name, &volume, err));
 	if (r == 0)
@@ -231,9 +239,13 @@ static int run_inspect(struct cli *cli, const void *opts, int argc, char **argv)
 	struct json_writer w;
 	int code = 0;
 
-	if (!str_is_empty(o->type) && !str_eq(o->type, "container") && !str_eq(o->type, "image") && !str_eq(o->type, "volume")) {
+	static const char *const types[] = { "container", "image", "network", "volume" };
+	bool is_known = str_is_empty(o->type);
+	for (size_t i = 0; i < ARRAY_LEN(types); i++)
+		is_known |= str_eq(o->type, types[i]);
+	if (!is_known) {
 		err_set(&err, ERR_INVALID, 0, "\"%s\" is not a valid value for --type", o->type);
-		err_hint(&err, "--type container, image or volume");
+		err_hint(&err, "--type container, image, network or volume");
 		return cli_fail(cli, &err);
 	}
 	if (engine_open(&engine, &err) < 0)
