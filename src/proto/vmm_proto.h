@@ -5,7 +5,7 @@
  *     fd 3  a SOCK_SEQPACKET socket: one struct vmm_start with descriptors
  *           attached, then commands; hull-vmm answers with events. Its end is
  *           the end of the machine.
- *   hull-vmm --probe     see vmm_probe.h
+ *   hull-vmm --probe     say whether this host's KVM runs unmodified kernels (kvm_probe.h)
  *
  * Fixed binary structs, so that the jailed process parses no text, opens no path
  * and can tell a wrong message by its size. Both sides are of one build: there is

@@ -26,7 +26,6 @@ const struct jail_call jail_vcpu_calls[] = {
 	 * that the control thread could not. */
 	{ SYS_write, 2, { 8 } },
 	{ SYS_futex, 1, { FUTEX_WAIT_PRIVATE, FUTEX_WAKE_PRIVATE } },
-	{ SYS_rt_sigreturn, ANY },
 	{ SYS_exit_group, ANY },
 };
 const size_t jail_vcpu_calls_n = ARRAY_LEN(jail_vcpu_calls);
@@ -37,7 +36,6 @@ const struct jail_call jail_control_calls[] = {
 	/* Threads put their own filter on top. */
 	{ SYS_seccomp, 0, { SECCOMP_SET_MODE_FILTER } },
 	{ SYS_futex, ANY },
-	{ SYS_rt_sigreturn, ANY },
 	{ SYS_exit_group, ANY },
 	{ SYS_restart_syscall, ANY },
 	/* The loop. */

@@ -112,7 +112,7 @@ static int describe(struct boot *b, struct err *err)
 		s->gid = b->spec->gid_maps[0].host_id;
 	}
 	/* What is not there is not looked for; a kernel that panics tells so and ends. */
-	snprintf(s->cmdline, sizeof(s->cmdline), "console=ttyS0 quiet panic=-1 i8042.noaux pci=off hull.agent=vsock:%d", AGENT_PORT);
+	snprintf(s->cmdline, sizeof(s->cmdline), "console=ttyS0 quiet panic=-1 reboot=k i8042.noaux pci=off hull.agent=vsock:%d", AGENT_PORT);
 	int r = add_file(b, KVM_DEVICE, O_RDWR, &s->kvm, err);
 	if (r < 0)
 		return r;

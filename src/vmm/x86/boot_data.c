@@ -154,6 +154,12 @@ int load_boot_data(struct machine *m, const struct boot_plan *plan, const struct
 		r = guest_memory_write(&m->mem, GDT_ADDRESS, gdt, sizeof(gdt));
 	if (r >= 0 && plan->kind == BOOT_64)
 		r = write_page_tables(m);
+	/* A kernel that has EFI built in asks nothing else on a hardware-reduced machine, and
+	 * without EFI jumps to the firmware. This is all there is of one: mov al, 0xfe;
+	 * out 0x64, al; hlt. */
+	static const uint8_t firmware[] = { 0xb0, 0xfe, 0xe6, KEYBOARD_PORT, 0xf4, 0xeb, 0xfd };
+	if (r >= 0)
+		r = guest_memory_write(&m->mem, FIRMWARE_ENTRY, firmware, sizeof(firmware));
 	uint64_t rsdp = info->has_acpi ? ACPI_ADDRESS : 0;
 	if (r >= 0)
 		r = plan->kind == BOOT_64 ? write_boot_params(m, plan, cmdline_len, rsdp) : write_start_info(m, plan, rsdp);

@@ -28,6 +28,9 @@
 #define MP_TABLE_BYTES 0x400u
 #define ACPI_ADDRESS UINT64_C(0xe0000)
 #define ACPI_BYTES 0x10000u
+/* Where a PC's processor starts, and where a kernel jumps to that asks its firmware to
+ * start again. */
+#define FIRMWARE_ENTRY UINT64_C(0xffff0)
 #define KERNEL_ADDRESS UINT64_C(0x100000)
 
 /* Interrupt lines of the I/O APIC: below are those of a PC's own devices. */
