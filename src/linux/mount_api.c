@@ -88,13 +88,14 @@ static int set_layer(int fs, const char *key, int fd)
 	return fsconfig(fs, FSCONFIG_SET_STRING, key, path, 0) < 0 ? -errno : 0;
 }
 
-/* One "lowerdir" string, for kernels before "lowerdir+" (6.8). */
+/* One "lowerdir" string, for kernels before "lowerdir+" (6.8). fsconfig(2) takes 255
+ * bytes: the names are those in /proc/self/fd, where the caller stands. */
 static int set_layers_together(int fs, const int *layers, size_t n)
 {
 	CLEANUP_FREE char *text = mem_calloc(n, 24);
 	size_t len = 0;
 	for (size_t i = n; i-- > 0;)
-		len += (size_t)snprintf(text + len, n * 24 - len, "%s/proc/self/fd/%d", len ? ":" : "", layers[i]);
+		len += (size_t)snprintf(text + len, n * 24 - len, "%s%d", len ? ":" : "", layers[i]);
 	return fsconfig(fs, FSCONFIG_SET_STRING, "lowerdir", text, 0) < 0 ? -errno : 0;
 }
 
@@ -112,6 +113,9 @@ static int new_overlay(const int *layers, size_t n, int upper, int work, bool us
 	CLEANUP_FD int fs = fsopen("overlay", FSOPEN_CLOEXEC);
 	if (fs < 0)
 		return -errno;
+	CLEANUP_FD int before = singly ? -1 : open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (!singly && (before < 0 || chdir("/proc/self/fd") < 0))
+		return -errno;
 	int r = singly ? set_layers_singly(fs, layers, n) : set_layers_together(fs, layers, n);
 	if (r == 0 && upper >= 0)
 		r = set_layer(fs, "upperdir", upper);
@@ -119,7 +123,13 @@ static int new_overlay(const int *layers, size_t n, int upper, int work, bool us
 		r = set_layer(fs, "workdir", work);
 	if (r == 0 && userxattr && fsconfig(fs, FSCONFIG_SET_FLAG, "userxattr", NULL, 0) < 0)
 		r = -errno;
-	return r < 0 ? r : finish(fs);
+	r = r < 0 ? r : finish(fs);
+	if (before >= 0 && fchdir(before) < 0) {
+		if (r >= 0)
+			close(r);
+		return -errno;
+	}
+	return r;
 }
 
 int mount_new_overlay(const int *layers, size_t n, int upper, int work, bool userxattr)

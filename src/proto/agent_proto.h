@@ -112,6 +112,8 @@ struct agent_file {
 #define AGENT_FILES_DIR "/run/files"
 /* Where things lie in the guest, for the description that the host writes. */
 #define AGENT_LAYERS_DIR "/layers"
+/* The jail of user-mode Linux, as its hostfs shows it: layers beyond its disks. */
+#define AGENT_HOST_DIR "/host"
 #define AGENT_FILTER_PATH "/run/filter"
 /* Of the device, where a machine has one for files. */
 #define AGENT_FILES_TAG "hull"

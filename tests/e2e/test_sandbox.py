@@ -22,8 +22,8 @@ class Sandbox(HullTest):
         need(shutil.which("linux.uml"), "user-mode-linux is not installed")
         super().setUpClass()
 
-    def sh(self, script, *args, **kwargs):
-        return self.hull.out("run", "--rm", *args, "demo", "sh", "-c", script, **kwargs)
+    def sh(self, script, *args, image="demo", **kwargs):
+        return self.hull.out("run", "--rm", *args, image, "sh", "-c", script, **kwargs)
 
     def test_a_kernel_of_its_own(self):
         inside = self.sh("uname -r; cat /proc/cpuinfo | grep -c User.Mode")
@@ -177,6 +177,14 @@ class Sandbox(HullTest):
                 self.assertEqual(self.hull.out("logs", "late"), "oldnew")
                 self.hull("rm", "late")
                 (pathlib.Path(d) / "mine").unlink()
+
+    def test_an_image_of_many_layers(self):
+        self.hull("tag", "demo", "many")
+        for i in range(18):
+            self.hull("run", "--isolation=container", "--network", "none", "--name", "step", "many", "sh", "-c", f"echo {i} > /layer{i}")
+            self.hull("commit", "step", "many")
+            self.hull("rm", "step")
+        self.assertEqual(self.sh("cat /layer*", image="many").split(), sorted(map(str, range(18))))
 
     def test_memory(self):
         self.hull("run", "--name", "hog", "-m", "32m", "demo", "sh", "-c", "x=a; while :; do x=$x$x; done", code=137)

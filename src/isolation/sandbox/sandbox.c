@@ -4,12 +4,16 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "agent_proto.h"
 #include "container.h"
 #include "uml.h"
 
 static void layer_device(size_t i, char *ret, size_t size)
 {
-	snprintf(ret, size, "/dev/ubd%c", (char)('a' + i));
+	if (i < UML_DISKS_MAX)
+		snprintf(ret, size, "/dev/ubd%c", (char)('a' + i));
+	else
+		snprintf(ret, size, AGENT_HOST_DIR "/" UML_LAYER_FORMAT, i);
 }
 
 static const struct guest_level level = { .level = ISOLATION_SANDBOX, .layer_device = layer_device, .boot = uml_boot };
