@@ -45,13 +45,6 @@ static int pids(const struct isolation_handle *handle, pid_t **ret, size_t *ret_
 	return isolation_container.pids(handle, ret, ret_n, err);
 }
 
-static int enter_files(const struct isolation_handle *handle, struct err *err)
-{
-	int r = err_set(err, ERR_UNSUPPORTED, 0, "the files of a running virtual machine cannot be copied yet");
-	err_hint(err, "hull stop it first, or: hull exec NAME tar -c PATH | tar -x");
-	return r;
-}
-
 const struct isolation isolation_microvm = {
 	.level = ISOLATION_MICROVM,
 	.probe = probe,
@@ -64,6 +57,7 @@ const struct isolation isolation_microvm = {
 	.stats = guest_stats,
 	.watch_memory = guest_watch_memory,
 	.pids = pids,
-	.enter_files = enter_files,
+	.processes = guest_processes,
+	.copy_files = guest_copy_files,
 	.destroy = guest_destroy,
 };

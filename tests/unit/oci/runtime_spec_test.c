@@ -36,7 +36,8 @@ static const char full[] =
 	"\"seccompBpf\":\"/s.bpf\",\"init\":\"/i\",\"interfaces\":[{\"network\":\"n\",\"name\":\"eth0\",\"bridge\":\"b0\","
 	"\"hostName\":\"v0\",\"mac\":\"02:42:00:00:00:02\",\"address4\":\"10.0.0.2/24\",\"gateway4\":\"10.0.0.1\",\"mtu\":1400}],"
 	"\"ports\":[{\"protocol\":\"tcp\",\"hostIp\":\"127.0.0.1\",\"hostPort\":80,\"containerPort\":8080,"
-	"\"containerIp\":\"10.0.0.2\"}]}}";
+	"\"containerIp\":\"10.0.0.2\"}],\"guest\":{\"kernel\":\"/k\",\"initramfs\":\"/ir\",\"supervisor\":\"/hg\",\"runDir\":\"/r/w\","
+	"\"layerFiles\":[\"/l.erofs\"],\"memory\":536870912,\"cpus\":1}}}";
 
 TEST(write_then_parse_loses_nothing)
 {
@@ -59,6 +60,8 @@ TEST(values_arrive)
 	CHECK(!s->ns[SPEC_NS_USER].wanted);
 	CHECK_STR(s->sysctls.v[0], "net.a=1");
 	CHECK_EQ(s->ports[0].container_port, 8080);
+	CHECK_EQ(s->guest.memory_bytes, 512u << 20);
+	CHECK_STR(s->guest.layer_files.v[0], "/l.erofs");
 }
 
 TEST(an_infinite_limit_survives)
