@@ -42,15 +42,17 @@ static int release_run(struct engine *engine, const struct container *c, struct 
 	return r < 0 ? r : 0;
 }
 
-/* A monitor that is still there would write into what is being removed. */
-static void kill_monitor(struct engine *engine, const struct container *c)
+/* A monitor that is still there would write into what is being removed; one that
+ * is on its way (its hull died right after it had said START) would start what
+ * nobody knows of. Holding its lock keeps both out until the folder is gone. */
+static void hold_monitor(struct engine *engine, const struct container *c, int *ret_lock)
 {
-	CLEANUP_FD int dir = engine_open_run_dir(engine, c->id), lock = -1;
-	if (dir < 0 || c->run.monitor_pid <= 1)
-		return;
-	for (int i = 0; i < 500 && run_state_lock(dir, &lock) == -EWOULDBLOCK; i++) {
-		kill(c->run.monitor_pid, SIGKILL);
+	CLEANUP_FD int dir = engine_open_run_dir(engine, c->id);
+	for (int i = 0; dir >= 0 && i < 500 && run_state_lock(dir, ret_lock) == -EWOULDBLOCK; i++) {
+		struct run_state now = { 0 };
 		struct timespec ms = { 0, 2000000 };
+		if (run_state_read(dir, &now) == 0 && now.monitor_pid > 1 && now.monitor_pid != getpid())
+			kill(now.monitor_pid, SIGKILL);
 		nanosleep(&ms, NULL);
 	}
 }
@@ -134,7 +136,8 @@ static int remove_row(struct engine *engine, struct container *c, bool volumes, 
 
 int container_remove_everything(struct engine *engine, struct container *c, bool volumes, struct err *err)
 {
-	kill_monitor(engine, c);
+	CLEANUP_FD int lock = -1;
+	hold_monitor(engine, c, &lock);
 	int r = FAULT("rm.killed");
 	if (r == 0)
 		r = release_run(engine, c, err);

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 
 #include "cleanup.h"
 
@@ -50,8 +51,12 @@ int run_state_lock(int dirfd, int *ret_fd)
 	CLEANUP_FD int fd = openat(dirfd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return -errno;
+	struct stat st;
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
 		return -errno;
+	/* Whoever had it has removed it, and the workload, meanwhile. */
+	if (fstat(fd, &st) < 0 || st.st_nlink == 0)
+		return -ENOENT;
 	*ret_fd = TAKE_FD(fd);
 	return 0;
 }

@@ -64,7 +64,7 @@ struct run_state {
 int run_state_read(int dirfd, struct run_state *ret) MUST_CHECK;
 int run_state_write(int dirfd, struct run_state *state) MUST_CHECK;
 /* Take the monitor's lock: 0 and a descriptor, or -EWOULDBLOCK while a monitor
- * lives. */
+ * lives; -ENOENT when the workload has just been removed. */
 int run_state_lock(int dirfd, int *ret_fd) MUST_CHECK;
 const char *run_status_name(enum run_status status); /* "created", "running", "paused", "restarting", "exited" */
 const char *run_health_name(enum run_health health); /* "none", "starting", "healthy", "unhealthy" */
