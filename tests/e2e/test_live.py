@@ -38,7 +38,7 @@ class Live(HullTest):
         self.hull("run", "-d", "--name", "two", "-u", "1000", "demo", "sh", "-c", "sleep 599 & sleep 600")
         self.eventually(lambda: self.hull.out("top", "two").count("sleep") >= 2)
         lines = self.hull.out("top", "two").splitlines()
-        self.assertEqual(lines[0].split(), ["UID", "PID", "PPID", "STIME", "TTY", "TIME", "CMD"])
+        self.assertEqual(lines[0].split(), ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"])
         self.assertTrue(all(line.split()[0] == "1000" for line in lines[1:]), lines)
 
     def test_top_with_ps_options(self):

@@ -95,6 +95,12 @@ class Sandbox(HullTest):
         lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
         return {key: value.split() for key, value in (line.split(":", 1) for line in lines)}
 
+    def lives(self, pid):
+        try:
+            return self.status(pid)["State"][0] != "Z"
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+
     def test_processes_have_no_privileges(self):
         found = self.family()
         for name in ("linux", "hull-sandbox", "hull-guest", "hull-files"):
@@ -141,8 +147,7 @@ class Sandbox(HullTest):
             with self.subTest(victim):
                 found = self.family("-v", "vol:/data")
                 os.kill(found[victim], signal.SIGKILL)
-                self.eventually(lambda: not any(os.path.exists(f"/proc/{pid}") and self.status(pid)["State"][0] != "Z"
-                                                for pid in found.values()))
+                self.eventually(lambda: not any(self.lives(pid) for pid in found.values()))
                 self.hull("ps")
                 self.assertEqual(self.hull.out("inspect", "-f", "{{.State.Status}}", "jailed"), "exited")
                 self.hull("rm", "-v", "jailed")
@@ -185,6 +190,11 @@ class Sandbox(HullTest):
             self.hull("commit", "step", "many")
             self.hull("rm", "step")
         self.assertEqual(self.sh("cat /layer*", image="many").split(), sorted(map(str, range(18))))
+
+    def test_what_ends_at_once_has_an_exit_code(self):
+        self.hull("run", "-d", "--name", "quick", "--network", "none", "demo", "sleep", "600")
+        for code in range(20):
+            self.hull("exec", "quick", "sh", "-c", f"exit {code}", code=code, timeout=20)
 
     def test_memory(self):
         self.hull("run", "--name", "hog", "-m", "32m", "demo", "sh", "-c", "x=a; while :; do x=$x$x; done", code=137)

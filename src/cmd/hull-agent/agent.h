@@ -67,6 +67,14 @@ struct names {
 	struct names_question questions[NAMES_QUESTIONS];
 };
 
+#define EARLY_MAX 64u
+
+/* A child that has ended and that no session knows (yet). */
+struct early_end {
+	pid_t pid;
+	int status;
+};
+
 struct agent {
 	struct loop loop;
 	struct agent_link link;
@@ -78,6 +86,9 @@ struct agent {
 	struct isolation_handle handle;
 	struct loop_source memory; /* readable when the workload may have run out of it */
 	uint64_t oom_kills;        /* told so far */
+	/* While something is being launched: it may end before its launcher has told. */
+	struct early_end early[EARLY_MAX];
+	size_t early_n;
 	struct session sessions[AGENT_SESSIONS_MAX];
 };
 

@@ -204,6 +204,49 @@ static void output_done(void *ctx)
 	tell_exit(ctx);
 }
 
+static bool is_launching(const struct agent *a)
+{
+	for (size_t i = 0; i < AGENT_SESSIONS_MAX; i++)
+		if (a->sessions[i].agent && a->sessions[i].launch.fd >= 0)
+			return true;
+	return false;
+}
+
+/* Orphans of the guest's end here, too; they are forgotten as soon as nothing is
+ * being launched, before their numbers are used again. */
+static void remember(struct agent *a, pid_t pid, int status)
+{
+	if (!is_launching(a))
+		a->early_n = 0;
+	else
+		a->early[a->early_n++ % EARLY_MAX] = (struct early_end){ pid, status };
+}
+
+static void ended(struct session *s, int status)
+{
+	s->pid = 0;
+	s->has_ended = true;
+	s->code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+	copy_drain(s);
+	agent_source_drain(&s->output[0]);
+	if (s->agent)
+		agent_source_drain(&s->output[1]);
+	if (s->agent)
+		tell_exit(s);
+}
+
+/* Whether the process of @s has ended before it was known. */
+static void look_for_early_end(struct session *s)
+{
+	struct agent *a = s->agent;
+	for (size_t i = 0; i < EARLY_MAX && i < a->early_n; i++)
+		if (s->pid > 0 && a->early[i].pid == s->pid) {
+			a->early[i].pid = 0;
+			ended(s, a->early[i].status);
+			return;
+		}
+}
+
 void session_child_ended(struct agent *a, pid_t pid, int status)
 {
 	if (pid == a->syncer) {
@@ -212,24 +255,12 @@ void session_child_ended(struct agent *a, pid_t pid, int status)
 			tell_exit(workload);
 		return;
 	}
-	for (size_t i = 0; i < AGENT_SESSIONS_MAX; i++) {
-		struct session *s = &a->sessions[i];
-		if (!s->agent || s->pid != pid)
-			continue;
-		s->pid = 0;
-		s->has_ended = true;
-		s->code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
-		/* Before its start has been told: launched() goes on. */
-		if (!s->is_started)
+	for (size_t i = 0; i < AGENT_SESSIONS_MAX; i++)
+		if (a->sessions[i].agent && a->sessions[i].pid == pid) {
+			ended(&a->sessions[i], status);
 			return;
-		copy_drain(s);
-		agent_source_drain(&s->output[0]);
-		if (s->agent)
-			agent_source_drain(&s->output[1]);
-		if (s->agent)
-			tell_exit(s);
-		return;
-	}
+		}
+	remember(a, pid, status);
 }
 
 /* ---- the start of one ---- */
@@ -273,6 +304,7 @@ static void launched(void *ctx, uint32_t events)
 		(void)kill(s->pid, SIGKILL);
 	else
 		agent_link_send(&a->link, AGENT_STARTED, s->id, 0, (uint32_t)res.pid, NULL, 0);
+	look_for_early_end(s);
 }
 
 /* Ours go into the session, theirs to the new process. */
@@ -304,6 +336,8 @@ static int launch(struct session *s, const struct spec_process *process, const s
 {
 	struct launch_order order = { .process = exec, .stdio = { -1, -1, -1 } };
 	int sock = -1;
+	if (!is_launching(s->agent))
+		s->agent->early_n = 0;
 	s->output[0].done = s->output[1].done = output_done;
 	s->output[0].ctx = s->output[1].ctx = s;
 	int r = process->terminal ? 0 : make_stdio(s, order.stdio, err);

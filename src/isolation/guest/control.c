@@ -18,6 +18,8 @@
 #include "process.h"
 
 #define ANSWER_TIMEOUT_S 10
+/* Figures of a guest that stands still are not worth waiting for. */
+#define STATS_TIMEOUT_S 1
 
 static int open_dir(const struct isolation_handle *handle)
 {
@@ -44,14 +46,16 @@ int guest_connect(const struct isolation_handle *handle, int *ret, struct err *e
 
 /* Send one request, with its document if it has one, and wait for the answer. */
 static int ask(const struct isolation_handle *handle, enum agent_type type, const struct buf *document, void *answer, size_t size,
-	       struct err *err)
+	       int timeout_s, struct err *err)
 {
 	static char payload[AGENT_PAYLOAD_MAX];
 	struct agent_frame f;
 	CLEANUP_FD int fd = -1;
+	const struct timeval patience = { .tv_sec = timeout_s };
 	int r = guest_connect(handle, &fd, err);
 	if (r < 0)
 		return r;
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	if (document)
 		r = agent_write_frame(fd, AGENT_DOCUMENT, AGENT_SESSION_WORKLOAD, AGENT_DOC_SPEC, 0, document->data, document->len);
 	if (r == 0)
@@ -59,7 +63,7 @@ static int ask(const struct isolation_handle *handle, enum agent_type type, cons
 	if (r == 0)
 		r = agent_read_frame(fd, &f, payload);
 	if (r == -EAGAIN)
-		return err_set(err, ERR_TIMEOUT, 0, "the guest did not answer in %d s", ANSWER_TIMEOUT_S);
+		return err_set(err, ERR_TIMEOUT, 0, "the guest did not answer in %d s", timeout_s);
 	if (r < 0)
 		return r == -EPIPE ? err_set(err, ERR_CONFLICT, 0, "container is not running") : err_set(err, ERR_SYSTEM, r, "ask the guest");
 	if (f.type == AGENT_ERROR) {
@@ -96,7 +100,7 @@ int guest_update(const struct isolation_handle *handle, const struct spec_resour
 	guest_limits_inside(res, &limits);
 	int r = runtime_spec_write_resources(&limits, &text);
 	spec_resources_done(&limits);
-	r = r < 0 ? err_set(err, ERR_SYSTEM, r, "write the limits") : ask(handle, AGENT_UPDATE, &text, NULL, 0, err);
+	r = r < 0 ? err_set(err, ERR_SYSTEM, r, "write the limits") : ask(handle, AGENT_UPDATE, &text, NULL, 0, ANSWER_TIMEOUT_S, err);
 	if (r < 0)
 		return r;
 	guest_limits_outside(res, &limits);
@@ -123,7 +127,7 @@ int guest_stats(const struct isolation_handle *handle, struct isolation_stats *r
 		return r;
 	/* Processors and disks as the host counts them: the whole machine. Memory and
 	 * processes as the workload's own kernel does, as for a container. */
-	r = ask(handle, AGENT_STATS, NULL, &inside, sizeof(inside), &ignored);
+	r = ask(handle, AGENT_STATS, NULL, &inside, sizeof(inside), STATS_TIMEOUT_S, &ignored);
 	if (r < 0 && ignored.kind == ERR_TIMEOUT)
 		is_asleep = true;
 	if (r < 0 && (is_asleep || last_stats(handle, &inside) < 0))
@@ -135,7 +139,8 @@ int guest_stats(const struct isolation_handle *handle, struct isolation_stats *r
 					  inside.memory_total_bytes;
 	ret->memory_max_bytes = inside.memory_max_bytes;
 	ret->pids = inside.pids;
-	ret->oom_kills = inside.oom_kills;
+	/* The machine itself may have been killed for memory, too. */
+	ret->oom_kills += inside.oom_kills;
 	if (ret->memory_limit_bytes != UINT64_MAX && ret->memory_limit_bytes > GUEST_KERNEL_BYTES + GUEST_MACHINE_BYTES)
 		ret->memory_limit_bytes -= GUEST_KERNEL_BYTES + GUEST_MACHINE_BYTES;
 	if (ret->pids_limit > GUEST_MACHINE_PIDS)
