@@ -17,6 +17,11 @@ class Lifecycle(HullTest):
     def sleeper(self, name, *flags):
         return self.hull.out("run", "-d", "--name", name, "--network", "none", *flags, "demo", "sleep", "600")
 
+    def test_start_attached_to_one_that_runs(self):
+        self.hull("run", "-d", "--name", "sa", "--network", "none", "demo", "sh", "-c", "sleep 1; echo late; exit 5")
+        self.assertEqual(self.hull("start", "-a", "sa", code=5).out.strip(), "late")
+        self.assertEqual(self.hull("start", "-a", "sa", code=5).out.strip(), "late")
+
     def test_create_start_wait_logs_rm(self):
         self.hull("create", "--name", "cc", "--network", "none", "demo", "sh", "-c", "echo one; exit 7")
         self.assertEqual(self.status("cc"), "created")

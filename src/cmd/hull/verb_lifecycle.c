@@ -106,6 +106,13 @@ static int wait_one(void *ctx, const char *name, struct err *err)
 	return r;
 }
 
+/* What runs already is attached to, as with Docker: its monitor keeps the record. */
+static bool is_joined(struct engine *engine, const struct container *c, int *ret_sock)
+{
+	struct err ended = ERR_INIT; /* meanwhile: then it is started */
+	return c->status == CONTAINER_RUNNING && containers_connect(engine, c, ret_sock, &ended) == 0;
+}
+
 /* Run to its end and tell it, as the owner of the record. */
 static int start_attached(struct cli *cli, const struct lifecycle_opts *opts, const char *name)
 {
@@ -123,18 +130,22 @@ static int start_attached(struct cli *cli, const struct lifecycle_opts *opts, co
 		return cli_fail_client(cli, &err);
 	if (r == 0)
 		r = detach_keys_check(opts->detach_keys, &err);
-	if (r == 0)
+	bool joined = r == 0 && is_joined(engine, c, &sock);
+	if (r == 0 && !joined)
 		r = containers_launch(engine, c, &sock, &err);
 	if (r)
 		return cli_fail(cli, &err);
-	uint32_t flags = MON_ATTACH_STDOUT | MON_ATTACH_STDERR | MON_ATTACH_OWNER | (opts->interactive ? MON_ATTACH_STDIN : 0);
+	uint32_t flags = MON_ATTACH_STDOUT | MON_ATTACH_STDERR | (joined ? 0 : MON_ATTACH_OWNER) |
+			 (opts->interactive ? MON_ATTACH_STDIN : 0);
 	r = mon_send(sock, MON_ATTACH, flags, 0, NULL, 0, NULL, 0);
-	if (r == 0)
+	if (r == 0 && !joined)
 		r = mon_send(sock, MON_START, 0, 0, NULL, 0, NULL, 0);
 	struct attach_opts attach = { .stdin_fd = 0, .stdout_fd = 1, .stderr_fd = 2, .tty = c->config->tty, .sig_proxy = true,
 				      .detach_keys = opts->detach_keys, .no_stdin = !opts->interactive };
 	if (r == 0)
 		r = attach_session_run(sock, &attach, &end, &err);
+	if (joined)
+		return r < 0 ? cli_fail(cli, &err) : end.exit_code;
 	if (r < 0 && !end.was_started) {
 		containers_start_failed(engine, c, &err);
 		cli_fail(cli, &err);
