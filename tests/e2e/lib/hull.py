@@ -241,9 +241,8 @@ def _without_differing(tests):
     unknown = set(differs) - names
     if unknown:
         sys.exit(f"DIFFERS names no test: {unknown}")
-    for name, reason in differs.items():
-        print(f"# at level {level} not {name}: {reason}")
-    return [test for test in tests if test.id().rsplit(".", 1)[-1] not in differs]
+    lines = [f"# at level {level} not {name}: {reason}" for name, reason in differs.items()]
+    return [test for test in tests if test.id().rsplit(".", 1)[-1] not in differs], lines
 
 
 def main():
@@ -251,9 +250,12 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     suite = unittest.defaultTestLoader.loadTestsFromModule(sys.modules["__main__"])
     wanted = sys.argv[1:]
-    tests = _without_differing([test for group in suite for test in group])
+    tests, differing = _without_differing([test for group in suite for test in group])
     tests = [test for test in tests if not wanted or any(name in test.id() for name in wanted)]
     print(f"TAP version 13\n1..{len(tests)}" if tests else "1..0", flush=True)
+    # After the version: meson takes nothing before it.
+    for line in differing:
+        print(line, flush=True)
     if os.geteuid() == 0 and not _own_namespaces():
         print("# no namespaces of our own")
     result = _TapResult()
