@@ -76,21 +76,21 @@ class Events(HullTest):
 
     def test_filters_and_formats(self):
         events = self.since()
-        self.hull("run", "--rm", "--network", "none", "--name", "ff", "--label", "k=v", "demo", "true")
+        self.hull("run", "--rm", "--network", "none", "--name", "first", "--label", "k=v", "demo", "true")
         self.hull("run", "--rm", "--network", "none", "--name", "gg", "demo", "true")
         self.assertEqual(self.actions(events("-f", "label=k=v", "-f", "event=die")), ["die"])
         self.assertEqual(self.actions(events("-f", "event=create", "-f", "event=die")), ["create", "die", "create", "die"])
         self.assertEqual(self.actions(events("-f", "container=gg", "-f", "event=create")), ["create"])
         self.assertEqual(self.actions(events("-f", "image=demo", "-f", "event=start")), ["start", "start"])
         self.assertEqual(events("-f", "image=nothing"), "")
-        event = json.loads(events("-f", "container=ff", "-f", "event=die", "--format", "json"))
+        event = json.loads(events("-f", "container=first", "-f", "event=die", "--format", "json"))
         self.assertEqual((event["Type"], event["Action"], event["status"], event["from"], event["scope"]), ("container", "die", "die", "demo", "local"))
         self.assertEqual(event["id"], event["Actor"]["ID"])
         self.assertEqual({k: event["Actor"]["Attributes"][k] for k in ("exitCode", "image", "name", "k")},
-                         {"exitCode": "0", "image": "demo", "name": "ff", "k": "v"})
+                         {"exitCode": "0", "image": "demo", "name": "first", "k": "v"})
         self.assertEqual(event["time"], event["timeNano"] // 10**9)
-        self.assertEqual(events("-f", "event=die", "-f", "container=ff", "--format", "{{.Type}} {{.Action}} {{.Actor.Attributes.name}}"),
-                         "container die ff")
+        self.assertEqual(events("-f", "event=die", "-f", "container=first", "--format", "{{.Type}} {{.Action}} {{.Actor.Attributes.name}}"),
+                         "container die first")
         self.assertIn("invalid filter", self.hull("events", "-f", "bad=1", code=1).err)
         self.assertIn("invalid value", self.hull("events", "--since", "never", code=1).err)
 
