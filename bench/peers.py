@@ -83,7 +83,10 @@ class Peers:
 
     def version(self, program):
         done = subprocess.run(["chroot", self.root, program, "--version"], capture_output=True, text=True, check=False)
-        return done.stdout.splitlines()[0].strip() if done.stdout else "not there"
+        if not done.stdout:
+            return "not there"
+        # containerd names its source's address before its version.
+        return " ".join(word for word in done.stdout.splitlines()[0].split() if "/" not in word)
 
 
 class Dockerd:
