@@ -133,12 +133,21 @@ class Sandbox(HullTest):
         self.assertEqual(out[:2], ["of-the-guest", "2001"])
         self.assertEqual(os.uname().nodename, name)
         self.assertGreater(int(subprocess.run(["date", "+%Y"], capture_output=True, text=True, check=True).stdout), 2020)
-        self.hull("run", "-d", "--name", "hidden", "demo", "sleep", "987654")
-        for process in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
-            try:
-                self.assertNotIn(b"987654", process.read_bytes().replace(b"987654", b"987654") if b"hull" not in process.read_bytes() else b"")
-            except OSError:
-                continue
+
+    def test_the_host_sees_no_process_of_the_guest(self):
+        def is_seen():
+            seen = False
+            for process in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+                try:
+                    seen |= process.read_bytes() == b"sleep\0987654\0"
+                except OSError:
+                    continue
+            return seen
+        for level, seen in (("container", True), ("sandbox", False)):
+            self.hull("run", "-d", "--name", "hidden", "--isolation", level, "--network", "none", "demo", "sleep", "987654")
+            self.assertEqual(self.hull.out("inspect", "-f", "{{.State.Running}}", "hidden"), "true")
+            self.assertEqual(is_seen(), seen, level)
+            self.hull("rm", "-f", "hidden")
 
     # ---- death
 
