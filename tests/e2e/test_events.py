@@ -112,7 +112,7 @@ class Events(HullTest):
             self.assertEqual([line.decode().split()[0] for line in lines if b"live" in line], ["create", "start", "die", "destroy"])
         finally:
             follower.send_signal(signal.SIGINT)
-            follower.wait(10)
+            follower.wait(60)
             reader.join()
             follower.stdout.close()
             follower.stderr.close()

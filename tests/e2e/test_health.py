@@ -19,7 +19,7 @@ class Health(HullTest):
     def health(self, name):
         return self.inspect(name)["State"].get("Health", {})
 
-    def wait_for(self, name, status, seconds=15):
+    def wait_for(self, name, status, seconds=60):
         self.eventually(lambda: self.health(name).get("Status") == status, seconds)
 
     def events(self, name):

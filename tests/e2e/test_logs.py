@@ -96,7 +96,7 @@ class Logs(HullTest):
         process = self.hull.start("logs", "-f", "endless")
         process.stdout.readline()
         process.stdout.close()
-        process.wait(timeout=10)
+        process.wait(timeout=60)
 
 
 if __name__ == "__main__":

@@ -251,7 +251,7 @@ class NamesTest(HullTest):
             done.wait(60)
             own.close()
         threading.Thread(target=lambda: self.inside("dns", serve), daemon=True).start()
-        self.assertTrue(ready.wait(10))
+        self.assertTrue(ready.wait(60))
         self.start("web", "--network", "front", "--dns", self.address("dns"))
         self.assertEqual(self.lookup("web", "x.corp"), ["192.0.2.77"])
         self.assertEqual(self.lookup("dns", "web"), [self.address("web")])

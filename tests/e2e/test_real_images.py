@@ -289,7 +289,7 @@ class RealImages(HullTest):
         self.hull("stop", "db", timeout=30)
         self.assertLess(time.monotonic() - started, 8)
         self.assertEqual(self.inspect("db", "{{.State.ExitCode}}"), "0")
-        client.communicate(timeout=10)
+        client.communicate(timeout=60)
         self.hull("rm", "db")
         self.hull(*run)
         self.eventually(lambda: self.sql_is_up("db"), 30)

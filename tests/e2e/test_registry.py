@@ -415,7 +415,7 @@ class PowerCut(HullTest):
         self.eventually(lambda: self.unsynced() == 0)
 
     def query(self, sql, *values):
-        with sqlite3.connect(self.hull.root / "hull.db", timeout=10) as db:
+        with sqlite3.connect(self.hull.root / "hull.db", timeout=60) as db:
             return db.execute(sql, values).fetchall()
 
     def unsynced(self):

@@ -140,7 +140,7 @@ class Life(HullTest):
         attached = self.hull.start("attach", "--no-stdin", "fg")
         time.sleep(0.1)
         self.hull("stop", "-t", "0", "fg")
-        self.assertEqual(attached.wait(10), 137)
+        self.assertEqual(attached.wait(60), 137)
         attached.communicate()
         self.assertEqual(self.status("fg"), "exited")
         self.assertEqual(self.events("fg"), ["create", "start", "kill", "die", "stop"])
@@ -196,7 +196,7 @@ class Life(HullTest):
         stop = self.hull.start("stop", "-t", "30", "st")
         time.sleep(0.2)
         self.kill_monitor("st")
-        stop.wait(10)
+        stop.wait(60)
         stop.communicate()
         self.assertEqual(self.status("st"), "exited")
 
@@ -215,7 +215,7 @@ class Life(HullTest):
         process = self.hull.start("run", "--rm", "--name", "fm", *NONE, "demo", "sh", "-c", "echo a; sleep 600")
         self.assertEqual(process.stdout.readline(), b"a\n")
         self.kill_monitor("fm")
-        self.assertEqual(process.wait(10), 137)
+        self.assertEqual(process.wait(60), 137)
         process.communicate()
         self.assertEqual(self.hull.wait_until_clean(), [])
 
@@ -305,21 +305,21 @@ class Life(HullTest):
                                   "trap 'echo got; exit 9' HUP; echo ready; while :; do sleep 0.02; done")
         self.assertEqual(process.stdout.readline(), b"ready\n")
         process.send_signal(signal.SIGHUP)
-        self.assertEqual(process.wait(10), 9)
+        self.assertEqual(process.wait(60), 9)
         self.assertEqual(process.communicate()[0], b"got\n")
 
     def test_signals_stay_with_sig_proxy_off(self):
         process = self.hull.start("run", "--sig-proxy=false", "--name", "np", *NONE, "demo", "sh", "-c", "echo ready; sleep 600")
         self.assertEqual(process.stdout.readline(), b"ready\n")
         process.send_signal(signal.SIGTERM)
-        process.wait(10)
+        process.wait(60)
         process.communicate()
         self.assertEqual(self.status("np"), "running")
 
     def test_wait(self):
         self.hull("run", "-d", "--name", "ww", *NONE, "demo", "sh", "-c", "sleep 0.3; exit 6")
         waiting = self.hull.start("wait", "ww")
-        self.assertEqual(waiting.communicate(timeout=10)[0], b"6\n")
+        self.assertEqual(waiting.communicate(timeout=60)[0], b"6\n")
         self.assertEqual(self.hull.out("wait", "ww"), "6")
         self.assertIn("No such container", self.hull("wait", "missing", code=1).err)
 

@@ -135,7 +135,7 @@ class Busy(unittest.TestCase):
         """All is well: the ledger and the files agree, and the images run."""
         self.hull("images")
         self.assertEqual(self.hull.wait_until_clean(), [])
-        with sqlite3.connect(self.hull.root / "hull.db", timeout=10) as db:
+        with sqlite3.connect(self.hull.root / "hull.db", timeout=60) as db:
             self.assertEqual(db.execute("PRAGMA integrity_check").fetchall(), [("ok",)])
             rows = [row[0] for row in db.execute("SELECT diffid FROM layers")]
             blobs = [row[0] for row in db.execute("SELECT digest FROM blobs")]

@@ -40,7 +40,7 @@ class Terminal:
     def type(self, text):
         os.write(self.master, text.encode())
 
-    def expect(self, pattern, seconds=10):
+    def expect(self, pattern, seconds=60):
         """Read until @pattern shows; what was read up to its end is consumed."""
         deadline = time.monotonic() + seconds
         while True:
@@ -59,7 +59,7 @@ class Terminal:
                 raise AssertionError(f"{pattern!r} did not show before the end: {self.seen!r}")
             self.seen += data
 
-    def wait(self, seconds=10):
+    def wait(self, seconds=60):
         """The exit code; what is still written is read meanwhile."""
         deadline = time.monotonic() + seconds
         while self.process.poll() is None:
@@ -236,7 +236,7 @@ class Tty(HullTest):
         attached.stdin.write(b"lost\n")
         attached.stdin.flush()
         self.hull("attach", "ns", input="kept\n")
-        out, _ = attached.communicate(timeout=10)
+        out, _ = attached.communicate(timeout=60)
         self.assertIn(out, (b"got kept\n", b""))
         self.assertEqual(attached.returncode, 0)
 
@@ -251,7 +251,7 @@ class Tty(HullTest):
         self.assertEqual(first.stdout.readline(), b"for both\n")
         self.hull("kill", "tw")
         for p in (first, second):
-            p.communicate(timeout=10)
+            p.communicate(timeout=60)
             self.assertEqual(p.returncode, 137)
 
     def test_start_attached(self):
@@ -272,7 +272,7 @@ class Tty(HullTest):
         self.assertEqual(run.stdout.readline(), b"ready\n")
         run.terminate()
         self.assertEqual(run.stdout.readline(), b"got\n")
-        self.assertEqual(run.wait(10), 5)
+        self.assertEqual(run.wait(60), 5)
         run.communicate()
 
     def test_signals_are_kept(self):
@@ -280,7 +280,7 @@ class Tty(HullTest):
                               "trap 'echo got; exit 5' INT; echo ready; while :; do sleep 0.05; done")
         self.assertEqual(run.stdout.readline(), b"ready\n")
         run.send_signal(signal.SIGINT)
-        run.wait(10)
+        run.wait(60)
         run.communicate()
         self.assertEqual(self.status("keep"), "running")
 
@@ -342,7 +342,7 @@ class Tty(HullTest):
         run = self.hull.start("exec", "xe", "sh", "-c", "echo ready; sleep 60")
         self.assertEqual(run.stdout.readline(), b"ready\n")
         self.hull("kill", "xe")
-        self.assertEqual(run.wait(10), 137)
+        self.assertEqual(run.wait(60), 137)
         run.communicate()
 
     # ---- streams
@@ -372,7 +372,7 @@ class Tty(HullTest):
             p.stdin.write(b"before\n")
             p.stdin.close()
             self.assertEqual(p.stdout.read(), b"before\nafter\n")
-            self.assertEqual(p.wait(10), 0)
+            self.assertEqual(p.wait(60), 0)
             p.stderr.close()
 
     def test_large_pipes_both_ways(self):
@@ -391,7 +391,7 @@ class Tty(HullTest):
 
     def test_input_that_nobody_reads(self):
         p = self.hull.start("run", "--rm", "-i", "demo", "true", stdin=subprocess.PIPE)
-        self.assertEqual(p.wait(10), 0)
+        self.assertEqual(p.wait(60), 0)
         p.communicate()
         done = self.hull("run", "--rm", "-i", "demo", "head", "-c", "3", input=b"x" * 5000000)
         self.assertEqual(done.out, "xxx")
@@ -418,7 +418,7 @@ class Tty(HullTest):
         self.hull("run", "-d", "--name", "bg", "demo", "sleep", "60")
         p = self.hull.start("exec", "bg", "sh", "-c", "sleep 60 & echo started")
         self.assertEqual(p.stdout.readline(), b"started\n")
-        self.assertEqual(p.wait(5), 0)
+        self.assertEqual(p.wait(60), 0)
         p.stdout.close()
         p.stderr.close()
 

@@ -136,7 +136,7 @@ class Workload:
     def gone(self):
         return self.process.wait(20)
 
-    def wait_for(self, what, seconds=15):
+    def wait_for(self, what, seconds=60):
         deadline = time.monotonic() + seconds
         while not what():
             assert time.monotonic() < deadline, "never happened"
@@ -576,7 +576,7 @@ def session_on_a_terminal_detaches():
         seen += os.read(master, 1000)
     assert termios.tcgetattr(slave)[3] & termios.ICANON == 0, "raw"
     os.write(master, b"\x10\x11")
-    assert p.wait(10) == 200
+    assert p.wait(60) == 200
     assert termios.tcgetattr(slave)[3] == before[3], "restored"
     assert w.state()["status"] == "running"
     os.close(master)

@@ -120,7 +120,7 @@ class Server:
     def close(self):
         self.sock.close()
         try:
-            return self.process.wait(10)
+            return self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -156,5 +156,5 @@ class Mount:
     def close(self):
         check(_libc.umount2(str(self.target).encode(), 2))
         if self.relay:
-            self.relay.wait(10)
+            self.relay.wait(60)
         return self.server.close()

@@ -109,7 +109,7 @@ class Hull:
         if ids:
             self("rm", "-f", "-v", *ids, code=None)
 
-    def wait_until_clean(self, seconds=5):
+    def wait_until_clean(self, seconds=60):
         deadline = time.monotonic() + seconds
         while True:
             left = self.leftovers()
@@ -177,7 +177,7 @@ class HullTest(unittest.TestCase):
         self.hull.remove_all()
         self.assertEqual(self.hull.wait_until_clean(), [], "left behind")
 
-    def eventually(self, what, seconds=10):
+    def eventually(self, what, seconds=60):
         """Wait until @what() is true; an event with a deadline, not a pause."""
         deadline = time.monotonic() + seconds
         while not what():

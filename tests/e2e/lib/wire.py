@@ -11,6 +11,9 @@ def ask(address, port, kind=socket.SOCK_STREAM, data=None, timeout=3):
     with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind) as s:
         s.settimeout(timeout)
         s.connect((address, port))
+        if kind == socket.SOCK_STREAM:
+            # Connected: nothing is in the way, only a server that waits for a processor.
+            s.settimeout(max(timeout, 20))
         if data is not None:
             s.send(data)
         return s.recv(1000)
