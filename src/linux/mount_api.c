@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "cleanup.h"
 #include "str.h"
@@ -74,6 +76,29 @@ int mount_new_tmpfs(const char *options)
 			return -errno;
 	}
 	return finish(fs);
+}
+
+int mount_enter_root(int root)
+{
+	/* pivot_root(2), "pivot_root(\".\", \".\")": the old root ends up on top of the new
+	 * one. It goes with all that is mounted below it. Each call of umount waits for
+	 * the kernel's readers (RCU): there is one. */
+	if (fchdir(root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
+		return -errno;
+	return 0;
+}
+
+int mount_enter_empty_root(void)
+{
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return -errno;
+	CLEANUP_FD int root = mount_new_tmpfs("mode=555,size=4k,nr_inodes=1");
+	if (root < 0)
+		return root;
+	int r = mount_change(root, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, 0, false);
+	if (r == 0)
+		r = mount_attach(root, AT_FDCWD, "/");
+	return r < 0 ? r : mount_enter_root(root);
 }
 
 /* A layer as a descriptor (6.13), or by its path below /proc. */

@@ -25,6 +25,12 @@ int mount_propagation(int mount, unsigned long propagation, bool recursive) MUST
 
 /* A detached tmpfs. @options: "mode=755,size=64k", or NULL. */
 int mount_new_tmpfs(const char *options) MUST_CHECK;
+/* Make @root, a descriptor on the root of a mount, the root and the working
+ * directory of this mount namespace, and let go of all that was there before. */
+int mount_enter_root(int root) MUST_CHECK;
+/* The same with a tmpfs that is empty and stays so; mounts of the host that come
+ * later are not seen. The caller has a mount namespace of its own. */
+int mount_enter_empty_root(void) MUST_CHECK;
 /* A detached overlay. @upper and @work are -1 for a read-only one. Layers are
  * given lowest first, as descriptors on mounts that are attached in this mount
  * namespace. @userxattr for a user namespace of its own. */

@@ -2,7 +2,6 @@
 #include "vmm_filter.h"
 
 #include <fcntl.h>
-#include <linux/audit.h>
 #include <linux/futex.h>
 #include <linux/if_tun.h>
 #include <linux/kvm.h>
@@ -11,12 +10,6 @@
 #include <sys/syscall.h>
 
 #include "cleanup.h"
-
-#if defined(__x86_64__)
-#define ARCH AUDIT_ARCH_X86_64
-#elif defined(__aarch64__)
-#define ARCH AUDIT_ARCH_AARCH64
-#endif
 
 #define ANY .arg = -1
 
@@ -75,40 +68,22 @@ const struct jail_call jail_control_calls[] = {
 };
 const size_t jail_control_calls_n = ARRAY_LEN(jail_control_calls);
 
-static struct sock_filter statement(uint16_t code, uint32_t k)
+static size_t values_n(const struct jail_call *call)
 {
-	return (struct sock_filter)BPF_STMT(code, k);
+	size_t n = 0;
+	while (call->arg >= 0 && n < ARRAY_LEN(call->values) && call->values[n])
+		n++;
+	return n;
 }
 
-static struct sock_filter jump_equal(uint32_t k, uint8_t yes, uint8_t no)
+void jail_filter_compile(const struct jail_call *calls, size_t n, struct call_filter *f)
 {
-	return (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, k, yes, no);
-}
-
-size_t jail_filter_compile(const struct jail_call *calls, size_t n, struct sock_filter out[JAIL_FILTER_MAX])
-{
-	size_t len = 0;
-	out[len++] = statement(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch));
-	out[len++] = jump_equal(ARCH, 1, 0);
-	out[len++] = statement(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
-	out[len++] = statement(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
-	for (size_t i = 0; i < n && len + 8 < JAIL_FILTER_MAX; i++) {
-		unsigned values = 0;
-		while (calls[i].arg >= 0 && values < ARRAY_LEN(calls[i].values) && calls[i].values[values])
-			values++;
-		if (!values) {
-			out[len++] = jump_equal((uint32_t)calls[i].nr, 0, 1);
-			out[len++] = statement(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-			continue;
-		}
-		out[len++] = jump_equal((uint32_t)calls[i].nr, 0, (uint8_t)(values + 3));
-		/* The low half: these arguments are 32-bit numbers to the kernel. */
-		out[len++] = statement(BPF_LD | BPF_W | BPF_ABS, (uint32_t)(offsetof(struct seccomp_data, args) + 8 * (size_t)calls[i].arg));
-		for (unsigned v = 0; v < values; v++)
-			out[len++] = jump_equal(calls[i].values[v], (uint8_t)(values - v), 0);
-		out[len++] = statement(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
-		out[len++] = statement(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	call_filter_begin(f, SECCOMP_RET_KILL_PROCESS);
+	for (size_t i = 0; i < n; i++) {
+		size_t values = values_n(&calls[i]);
+		if (values)
+			call_filter_allow_values(f, calls[i].nr, (unsigned)calls[i].arg, calls[i].values, values);
+		else
+			call_filter_answer(f, calls[i].nr, SECCOMP_RET_ALLOW);
 	}
-	out[len++] = statement(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
-	return len;
 }

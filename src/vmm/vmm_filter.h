@@ -6,9 +6,10 @@
  * a part of it. */
 #pragma once
 
-#include <linux/filter.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "call_filter.h"
 
 struct jail_call {
 	int nr;
@@ -18,12 +19,10 @@ struct jail_call {
 	uint32_t values[4];
 };
 
-#define JAIL_FILTER_MAX 256
-
 extern const struct jail_call jail_vcpu_calls[];
 extern const size_t jail_vcpu_calls_n;
 extern const struct jail_call jail_control_calls[];
 extern const size_t jail_control_calls_n;
 
-/* Compile a list; returns the number of instructions, at most JAIL_FILTER_MAX. */
-size_t jail_filter_compile(const struct jail_call *calls, size_t n, struct sock_filter out[JAIL_FILTER_MAX]);
+/* Add a list to @f, which is begun by this; the caller ends it. */
+void jail_filter_compile(const struct jail_call *calls, size_t n, struct call_filter *f);

@@ -9,7 +9,6 @@
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,13 +16,8 @@
 #include "cleanup.h"
 #include "files_filter.h"
 #include "mount_api.h"
+#include "privileges.h"
 #include "process.h"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define IS_SANITIZED true
-#else
-#define IS_SANITIZED false
-#endif
 
 /* The child goes on; the parent only tells its end on. */
 static int fork_into_namespace(struct err *err)
@@ -65,24 +59,6 @@ static int open_proc_fds(struct err *err)
 	return fds < 0 ? err_set(err, ERR_SYSTEM, -errno, "open the list of descriptors") : fds;
 }
 
-static int enter_empty_root(struct err *err)
-{
-	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-		return err_set(err, ERR_SYSTEM, -errno, "leave the host's mount propagation");
-	CLEANUP_FD int root = mount_new_tmpfs("mode=555,size=4k");
-	if (root < 0)
-		return err_set(err, ERR_SYSTEM, root, "make an empty root");
-	int r = mount_attach(root, AT_FDCWD, "/");
-	if (r == 0)
-		r = mount_change(root, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, 0, false);
-	if (r < 0)
-		return err_set(err, ERR_SYSTEM, r, "attach an empty root");
-	/* As a container enters its root: the old one ends up on top. */
-	if (fchdir(root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
-		return err_set(err, ERR_SYSTEM, -errno, "enter an empty root");
-	return 0;
-}
-
 static int enter_userns(int userns, struct err *err)
 {
 	if (setns(userns, CLONE_NEWUSER) < 0)
@@ -106,7 +82,9 @@ int jail_enter(int userns, int *ret_proc_fds, struct err *err)
 	int fds = open_proc_fds(err);
 	if (fds < 0)
 		return fds;
-	r = enter_empty_root(err);
+	r = mount_enter_empty_root();
+	if (r < 0)
+		r = err_set(err, ERR_SYSTEM, r, "enter an empty root");
 	if (r == 0 && userns >= 0)
 		r = enter_userns(userns, err);
 	if (r < 0)
@@ -118,14 +96,13 @@ int jail_enter(int userns, int *ret_proc_fds, struct err *err)
 
 static int limit(void)
 {
-	struct rlimit none = { 0, 0 };
 	/* A switch of ids changes no capability, now and for good. */
 	int bits = SECBIT_NO_SETUID_FIXUP | SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_NOROOT | SECBIT_NOROOT_LOCKED |
 		   SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
-	if (prctl(PR_SET_SECUREBITS, bits) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
-	    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || setrlimit(RLIMIT_CORE, &none) < 0)
+	if (prctl(PR_SET_SECUREBITS, bits) < 0)
 		return -errno;
-	return 0;
+	int r = privileges_refuse_new();
+	return r < 0 ? r : privileges_hide();
 }
 
 int jail_close(uint64_t keep, struct err *err)

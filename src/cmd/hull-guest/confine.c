@@ -2,34 +2,17 @@
 #include "confine.h"
 
 #include <errno.h>
-#include <grp.h>
-#include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
-#include <stddef.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "call_filter.h"
 #include "cleanup.h"
 #include "mount_api.h"
-#include "process.h"
-
-#if defined(__x86_64__)
-#define ARCH AUDIT_ARCH_X86_64
-#elif defined(__aarch64__)
-#define ARCH AUDIT_ARCH_AARCH64
-#endif
-
-#if defined(__SANITIZE_ADDRESS__)
-#define IS_SANITIZED true
-#else
-#define IS_SANITIZED false
-#endif
+#include "privileges.h"
 
 /* What an event loop over descriptors that are there already takes. */
 static const int calls[] = {
@@ -43,51 +26,30 @@ static const int calls[] = {
 
 static int limit_calls(void)
 {
-	struct sock_filter f[2 * ARRAY_LEN(calls) + 8];
-	size_t n = 0;
-	f[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch));
-	f[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCH, 1, 0);
-	f[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
-	f[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
-	for (size_t i = 0; i < ARRAY_LEN(calls); i++) {
-		f[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)calls[i], 0, 1);
-		f[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-	}
-	f[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM);
-	struct sock_fprog program = { (unsigned short)n, f };
-	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0 ? -errno : 0;
+	struct call_filter f;
+	call_filter_begin(&f, CALL_REFUSED);
+	call_filter_allow(&f, calls, ARRAY_LEN(calls));
+	return call_filter_load(&f);
 }
 
 static int leave_files(bool leaves_network)
 {
-	if (unshare(CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | (leaves_network ? CLONE_NEWNET : 0)) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-		return -errno;
-	CLEANUP_FD int empty = mount_new_tmpfs("mode=555,size=0,nr_inodes=1");
-	if (empty < 0)
-		return empty;
-	int r = mount_change(empty, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID, 0, false);
-	if (r == 0)
-		r = mount_attach(empty, AT_FDCWD, "/");
-	if (r == 0 && (fchdir(empty) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0))
-		r = -errno;
-	return r;
+	int flags = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | (leaves_network ? CLONE_NEWNET : 0);
+	return unshare(flags) < 0 ? -errno : mount_enter_empty_root();
 }
 
 int confine(uid_t uid, gid_t gid, bool leaves_network, struct err *err)
 {
-	struct rlimit none = { 0, 0 }, files = { 512, 512 };
+	struct rlimit files = { 512, 512 };
 	pid_t parent = getppid();
 	int r = leave_files(leaves_network);
-	if (r == 0 && (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0))
-		r = -errno;
 	if (r == 0)
-		r = process_set_bounding(0);
-	if (r == 0 && setresuid(uid, uid, uid) < 0)
-		r = -errno;
+		r = privileges_drop(uid, gid, 0);
 	if (r == 0)
-		r = process_set_capabilities(0, 0, 0);
-	if (r == 0 && (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ||
-		       setrlimit(RLIMIT_CORE, &none) < 0 || setrlimit(RLIMIT_NOFILE, &files) < 0))
+		r = privileges_refuse_new();
+	if (r == 0)
+		r = privileges_hide();
+	if (r == 0 && setrlimit(RLIMIT_NOFILE, &files) < 0)
 		r = -errno;
 	/* The change of identity cleared it. */
 	if (r == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)

@@ -1,36 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
-#include <linux/audit.h>
 #include <linux/capability.h>
-#include <linux/filter.h>
-#include <linux/landlock.h>
-#include <linux/seccomp.h>
-#include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <unistd.h>
 
+#include "call_filter.h"
 #include "cleanup.h"
+#include "landlock.h"
 #include "names_confine.h"
+#include "privileges.h"
 
-#define NOBODY 65534
-
-#if defined(__x86_64__)
-#define ARCH AUDIT_ARCH_X86_64
-#elif defined(__aarch64__)
-#define ARCH AUDIT_ARCH_AARCH64
-#endif
-
-#if defined(__SANITIZE_ADDRESS__)
-#define IS_SANITIZED true
-#else
-#define IS_SANITIZED false
-#endif
+#define OPEN_TO_WRITE (O_WRONLY | O_RDWR | O_CREAT | O_TRUNC)
 
 /* Datagrams and streams, the loop, records, memory, time, leaving. No path is
  * opened but for reading (below), nothing is executed. */
@@ -50,116 +33,75 @@ static const int admit_calls[] = {
 	SYS_rt_sigreturn, SYS_restart_syscall, SYS_exit_group,
 };
 
-static int limit_calls(const int *calls, size_t calls_n, bool is_server)
+static int limit_server_calls(void)
 {
-	struct sock_filter f[2 * ARRAY_LEN(server_calls) + 24];
-	size_t n = 0;
-#define ADD(...) f[n++] = (struct sock_filter)__VA_ARGS__
-	ADD(BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)));
-	ADD(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCH, 1, 0));
-	ADD(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS));
-	ADD(BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)));
-	for (size_t i = 0; i < calls_n; i++) {
-		ADD(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)calls[i], 0, 1));
-		ADD(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
-	}
 	/* Sockets to resolvers, and the one by which an interface's index is asked. */
-	ADD(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, is_server ? SYS_socket : UINT32_MAX, 0, 6));
-	ADD(BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])));
-	ADD(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_INET, 2, 0));
-	ADD(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_INET6, 1, 0));
-	ADD(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_UNIX, 0, 1));
-	ADD(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
-	ADD(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM));
-	/* To read only. */
-	ADD(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat, 0, 3));
-	ADD(BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])));
-	ADD(BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, O_WRONLY | O_RDWR | O_CREAT | O_TRUNC, 1, 0));
-	ADD(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
-	ADD(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM));
-#undef ADD
-	struct sock_fprog program = { (unsigned short)n, f };
-	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0 ? -errno : 0;
+	static const uint32_t families[] = { AF_INET, AF_INET6, AF_UNIX };
+	struct call_filter f;
+	call_filter_begin(&f, CALL_REFUSED);
+	call_filter_allow(&f, server_calls, ARRAY_LEN(server_calls));
+	call_filter_allow_values(&f, SYS_socket, 0, families, ARRAY_LEN(families));
+	call_filter_allow_without(&f, SYS_openat, 2, OPEN_TO_WRITE);
+	return call_filter_load(&f);
 }
 
-/* @keep: capabilities, of the first 32. */
-static int drop_identity(uint32_t keep)
+static int limit_admit_calls(void)
 {
-	struct __user_cap_header_struct h = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct d[2] = { { .effective = keep, .permitted = keep } };
-	if (keep && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
-		return -errno;
-	if (geteuid() == 0 && (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 ||
-			       setresuid(NOBODY, NOBODY, NOBODY) < 0))
-		return -errno;
-	return syscall(SYS_capset, &h, d) < 0 ? -errno : 0;
-}
-
-static void allow_reading(int rules, int dirfd)
-{
-	struct landlock_path_beneath_attr rule = {
-		.allowed_access = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR,
-		.parent_fd = dirfd,
-	};
-	if (dirfd >= 0)
-		(void)!syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &rule, 0);
+	struct call_filter f;
+	call_filter_begin(&f, CALL_REFUSED);
+	call_filter_allow(&f, admit_calls, ARRAY_LEN(admit_calls));
+	call_filter_allow_without(&f, SYS_openat, 2, OPEN_TO_WRITE);
+	return call_filter_load(&f);
 }
 
 /* Where resolv.conf leads to now is not always among the usual places (WSL:
  * /mnt/wsl). */
-static void allow_resolv_conf(int rules)
+static int allow_resolv_conf(int rules)
 {
 	CLEANUP_FREE char *path = realpath("/etc/resolv.conf", NULL);
 	char *slash = path ? strrchr(path, '/') : NULL;
 	if (!slash || slash == path)
-		return;
+		return 0;
 	*slash = '\0';
-	CLEANUP_FD int fd = open(path, O_PATH | O_CLOEXEC);
-	allow_reading(rules, fd);
+	return landlock_allow_path(rules, path, LANDLOCK_READING);
 }
 
 /* The records, and where resolv.conf and what it leads to are. Extra cover, where
  * the kernel has it. */
-static void limit_paths(int names_dirfd)
+static int limit_paths(int names_dirfd)
 {
 	static const char *const readable[] = { "/etc", "/run", "/var/run" };
-	const uint64_t all = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1;
-	struct landlock_ruleset_attr attr = { .handled_access_fs = all };
-	CLEANUP_FD int rules = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
+	CLEANUP_FD int rules = landlock_open(1);
 	if (rules < 0)
-		return;
-	allow_reading(rules, names_dirfd);
-	for (size_t i = 0; i < ARRAY_LEN(readable); i++) {
-		CLEANUP_FD int fd = open(readable[i], O_PATH | O_CLOEXEC);
-		allow_reading(rules, fd);
-	}
-	allow_resolv_conf(rules);
-	(void)!syscall(SYS_landlock_restrict_self, rules, 0);
+		return rules == -EOPNOTSUPP ? 0 : rules;
+	int r = landlock_allow(rules, names_dirfd, LANDLOCK_READING);
+	for (size_t i = 0; i < ARRAY_LEN(readable) && r == 0; i++)
+		r = landlock_allow_path(rules, readable[i], LANDLOCK_READING);
+	if (r == 0)
+		r = allow_resolv_conf(rules);
+	return r < 0 ? r : landlock_enforce(rules);
 }
 
 int confine(int names_dirfd, struct err *err)
 {
-	struct rlimit none = { 0, 0 };
-	int r = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || setrlimit(RLIMIT_CORE, &none) < 0 ? -errno : 0;
+	int r = privileges_refuse_new();
 	if (r == 0 && !IS_SANITIZED)
-		limit_paths(names_dirfd);
+		r = limit_paths(names_dirfd);
 	if (r == 0)
-		r = drop_identity(0);
-	/* After the change of user, which resets it. */
-	if (r == 0 && !IS_SANITIZED && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
-		r = -errno;
+		r = privileges_drop(UID_NOBODY, UID_NOBODY, 0);
+	if (r == 0)
+		r = privileges_hide();
 	if (r == 0 && !IS_SANITIZED)
-		r = limit_calls(server_calls, ARRAY_LEN(server_calls), true);
+		r = limit_server_calls();
 	return r < 0 ? err_set(err, ERR_SYSTEM, r, "give up privileges") : 0;
 }
 
 int confine_admit(void)
 {
-	struct rlimit none = { 0, 0 };
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || setrlimit(RLIMIT_CORE, &none) < 0)
-		return -errno;
-	int r = drop_identity(1u << CAP_NET_ADMIN);
-	if (r == 0 && !IS_SANITIZED && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
-		r = -errno;
-	return r == 0 && !IS_SANITIZED ? limit_calls(admit_calls, ARRAY_LEN(admit_calls), false) : r;
+	int r = privileges_refuse_new();
+	if (r == 0)
+		r = privileges_drop(UID_NOBODY, UID_NOBODY, 1u << CAP_NET_ADMIN);
+	if (r == 0)
+		r = privileges_hide();
+	return r == 0 && !IS_SANITIZED ? limit_admit_calls() : r;
 }

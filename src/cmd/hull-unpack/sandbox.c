@@ -2,32 +2,15 @@
 #include "sandbox.h"
 
 #include <errno.h>
-#include <linux/audit.h>
 #include <linux/capability.h>
-#include <linux/filter.h>
-#include <linux/landlock.h>
-#include <linux/seccomp.h>
-#include <sched.h>
-#include <stddef.h>
-#include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "call_filter.h"
 #include "cleanup.h"
-
-#if defined(__x86_64__)
-#define ARCH AUDIT_ARCH_X86_64
-#elif defined(__aarch64__)
-#define ARCH AUDIT_ARCH_AARCH64
-#endif
-
-#if defined(__SANITIZE_ADDRESS__)
-#define IS_SANITIZED true
-#else
-#define IS_SANITIZED false
-#endif
+#include "landlock.h"
+#include "privileges.h"
 
 /* Reading, writing, memory, threads, time, leaving. */
 static const int image_calls[] = {
@@ -47,48 +30,15 @@ static const int dir_calls[] = {
 	SYS_lsetxattr,
 };
 
-static struct sock_filter statement(uint16_t code, uint32_t k)
-{
-	return (struct sock_filter)BPF_STMT(code, k);
-}
-
-static struct sock_filter jump_equal(uint32_t k, uint8_t yes, uint8_t no)
-{
-	return (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, k, yes, no);
-}
-
-static size_t add_calls(struct sock_filter *f, size_t n, const int *calls, size_t n_calls)
-{
-	for (size_t i = 0; i < n_calls; i++) {
-		f[n++] = jump_equal((uint32_t)calls[i], 0, 1);
-		f[n++] = statement(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-	}
-	return n;
-}
-
 static int limit_calls(bool is_dir)
 {
-	struct sock_filter f[2 * (ARRAY_LEN(image_calls) + ARRAY_LEN(dir_calls)) + 16];
-	size_t n = 0;
-	f[n++] = statement(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch));
-	f[n++] = jump_equal(ARCH, 1, 0);
-	f[n++] = statement(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
-	f[n++] = statement(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
-	n = add_calls(f, n, image_calls, ARRAY_LEN(image_calls));
+	struct call_filter f;
+	call_filter_begin(&f, CALL_REFUSED);
+	call_filter_allow(&f, image_calls, ARRAY_LEN(image_calls));
 	if (is_dir)
-		n = add_calls(f, n, dir_calls, ARRAY_LEN(dir_calls));
-	/* The flags of clone3 lie in memory, where a filter cannot look: without
-	 * it the C library takes clone, which may make threads only. */
-	f[n++] = jump_equal(SYS_clone3, 0, 1);
-	f[n++] = statement(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS);
-	f[n++] = jump_equal(SYS_clone, 0, 4);
-	f[n++] = statement(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0]));
-	f[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, CLONE_THREAD, 0, 1);
-	f[n++] = statement(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-	f[n++] = statement(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM);
-	f[n++] = statement(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM);
-	struct sock_fprog program = { (unsigned short)n, f };
-	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0 ? -errno : 0;
+		call_filter_allow(&f, dir_calls, ARRAY_LEN(dir_calls));
+	call_filter_allow_threads(&f);
+	return call_filter_load(&f);
 }
 
 static int limit_capabilities(bool is_dir)
@@ -113,33 +63,26 @@ static int limit_capabilities(bool is_dir)
 
 /* Extra cover where the kernel has it; the names used are single components
  * of the directory in any case. */
-static void limit_paths(int dir_fd)
+static int limit_paths(int dir_fd)
 {
-	/* The first version forbids links between directories altogether. */
-	if (syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) < 2)
-		return;
-	const uint64_t all = (LANDLOCK_ACCESS_FS_REFER << 1) - 1;
-	struct landlock_ruleset_attr attr = { .handled_access_fs = all };
-	CLEANUP_FD int fd = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
-	struct landlock_path_beneath_attr beneath = { .allowed_access = all & ~(uint64_t)LANDLOCK_ACCESS_FS_EXECUTE,
-						      .parent_fd = dir_fd };
-	if (fd < 0 || syscall(SYS_landlock_add_rule, fd, LANDLOCK_RULE_PATH_BENEATH, &beneath, 0) < 0)
-		return;
-	(void)!syscall(SYS_landlock_restrict_self, fd, 0);
+	CLEANUP_FD int rules = landlock_open(2); /* links between directories */
+	if (rules < 0)
+		return rules == -EOPNOTSUPP ? 0 : rules;
+	int r = landlock_allow(rules, dir_fd, LANDLOCK_READING | LANDLOCK_CHANGING);
+	return r < 0 ? r : landlock_enforce(rules);
 }
 
 int sandbox_enter(bool is_dir, int dir_fd, struct err *err)
 {
-	int r = 0;
-	struct rlimit none = { 0, 0 }, files = { is_dir ? 64 : 16, is_dir ? 64 : 16 };
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ||
-	    setrlimit(RLIMIT_CORE, &none) < 0)
-		r = -errno;
+	struct rlimit files = { is_dir ? 64 : 16, is_dir ? 64 : 16 };
+	int r = privileges_refuse_new();
+	if (r >= 0)
+		r = privileges_hide();
 	/* A sanitizer's report needs files, sockets and ptrace. */
 	if (r >= 0 && !IS_SANITIZED && setrlimit(RLIMIT_NOFILE, &files) < 0)
 		r = -errno;
 	if (r >= 0 && is_dir && !IS_SANITIZED)
-		limit_paths(dir_fd);
+		r = limit_paths(dir_fd);
 	if (r >= 0)
 		r = limit_capabilities(is_dir);
 	if (r >= 0 && !IS_SANITIZED)

@@ -118,14 +118,6 @@ int rootfs_make_cwd(const struct runtime_spec *spec, int root, struct err *err)
 
 int rootfs_enter(int root, struct err *err)
 {
-	/* pivot_root(2): the old root ends up on top of the new one. It goes with all
-	 * that is mounted below it, the scratch file system too. Each call of umount
-	 * waits for the kernel's readers (RCU): there is one. */
-	if (fchdir(root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
-		return err_set(err, ERR_SYSTEM, errno, "pivot_root");
-	if (umount2(".", MNT_DETACH) < 0)
-		return err_set(err, ERR_SYSTEM, errno, "let go of the host's root");
-	if (chdir("/") < 0)
-		return err_set(err, ERR_SYSTEM, errno, "chdir to the root");
-	return 0;
+	int r = mount_enter_root(root);
+	return r < 0 ? err_set(err, ERR_SYSTEM, r, "enter the root file system") : 0;
 }

@@ -6,33 +6,26 @@
  * What is not here fails with EPERM. Above all: namespaces, mounts, sockets, keys,
  * BPF, io_uring, performance counters, other processes' memory, prctl. */
 #include <errno.h>
-#include <linux/audit.h>
-#include <linux/filter.h>
 #include <linux/sched.h>
-#include <linux/seccomp.h>
-#include <stddef.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 
+#include "call_filter.h"
 #include "cleanup.h"
-#include "seccomp_load.h"
 #include "uml.h"
 
 #if defined(__x86_64__)
-#define ARCH AUDIT_ARCH_X86_64
 #define ARCH_CALLS                                                                                                       \
 	SYS_open, SYS_stat, SYS_fstat, SYS_lstat, SYS_access, SYS_mkdir, SYS_rmdir, SYS_unlink, SYS_readlink, SYS_pipe, SYS_dup2, \
 		SYS_poll, SYS_select, SYS_epoll_create, SYS_epoll_wait, SYS_arch_prctl, SYS_modify_ldt, SYS_getpgrp, SYS_pause,  \
 		SYS_alarm, SYS_time, SYS_creat, SYS_chmod, SYS_rename, SYS_getdents,
 #elif defined(__aarch64__)
-#define ARCH AUDIT_ARCH_AARCH64
 #define ARCH_CALLS
 #endif
 
 #define NAMESPACE_FLAGS                                                                                            \
 	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET)
 
-static const uint32_t calls[] = {
+static const int calls[] = {
 	/* a process of guest memory: start, run, stop, look */
 	SYS_ptrace, SYS_wait4, SYS_waitid, SYS_kill, SYS_tkill, SYS_tgkill, SYS_exit, SYS_exit_group, SYS_execve, SYS_getpid,
 	SYS_getppid, SYS_gettid, SYS_setsid, SYS_setpgid, SYS_getpgid, SYS_getsid, SYS_set_tid_address, SYS_set_robust_list,
@@ -54,35 +47,13 @@ static const uint32_t calls[] = {
 	SYS_uname, SYS_prlimit64, SYS_getrlimit, SYS_setrlimit, SYS_getrusage, SYS_getrandom, SYS_umask, SYS_sysinfo, ARCH_CALLS
 };
 
-static struct sock_filter statement(uint16_t code, uint32_t k)
-{
-	return (struct sock_filter)BPF_STMT(code, k);
-}
-
-static struct sock_filter jump(uint16_t test, uint32_t k, uint8_t yes, uint8_t no)
-{
-	return (struct sock_filter)BPF_JUMP(BPF_JMP | test | BPF_K, k, yes, no);
-}
-
 int uml_calls_limit(void)
 {
-	struct sock_filter f[2 * ARRAY_LEN(calls) + 16];
-	size_t n = 0;
-	f[n++] = statement(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch));
-	f[n++] = jump(BPF_JEQ, ARCH, 1, 0);
-	f[n++] = statement(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
-	f[n++] = statement(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
-	for (size_t i = 0; i < ARRAY_LEN(calls); i++) {
-		f[n++] = jump(BPF_JEQ, calls[i], 0, 1);
-		f[n++] = statement(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-	}
+	struct call_filter f;
+	call_filter_begin(&f, CALL_REFUSED);
+	call_filter_allow(&f, calls, ARRAY_LEN(calls));
 	/* The flags of clone3 lie in memory, where a filter cannot look. */
-	f[n++] = jump(BPF_JEQ, SYS_clone3, 0, 1);
-	f[n++] = statement(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS);
-	f[n++] = jump(BPF_JEQ, SYS_clone, 0, 3);
-	f[n++] = statement(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0]));
-	f[n++] = jump(BPF_JSET, NAMESPACE_FLAGS, 1, 0);
-	f[n++] = statement(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-	f[n++] = statement(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM);
-	return seccomp_load_filter(f, n, false);
+	call_filter_answer(&f, SYS_clone3, SECCOMP_RET_ERRNO | ENOSYS);
+	call_filter_allow_without(&f, SYS_clone, 0, NAMESPACE_FLAGS);
+	return call_filter_load(&f);
 }

@@ -24,7 +24,7 @@
 
 #define CALLS_END 600
 
-/* The three instructions that the compiler uses. */
+/* The four instructions that a list is made of. */
 static uint32_t interpret(const struct sock_filter *f, size_t n, const struct seccomp_data *data)
 {
 	uint32_t a = 0;
@@ -33,6 +33,8 @@ static uint32_t interpret(const struct sock_filter *f, size_t n, const struct se
 			memcpy(&a, (const char *)data + f[at].k, sizeof(a));
 		else if (f[at].code == (BPF_JMP | BPF_JEQ | BPF_K))
 			at += a == f[at].k ? f[at].jt : f[at].jf;
+		else if (f[at].code == (BPF_JMP | BPF_JSET | BPF_K))
+			at += a & f[at].k ? f[at].jt : f[at].jf;
 		else
 			return f[at].k;
 	}
@@ -41,10 +43,12 @@ static uint32_t interpret(const struct sock_filter *f, size_t n, const struct se
 
 static bool allows(const struct jail_call *calls, size_t n, const struct seccomp_data *data)
 {
-	struct sock_filter filter[JAIL_FILTER_MAX];
-	size_t len = jail_filter_compile(calls, n, filter);
-	CHECK(len <= JAIL_FILTER_MAX);
-	uint32_t verdict = interpret(filter, len, data);
+	struct call_filter f;
+	size_t len;
+	jail_filter_compile(calls, n, &f);
+	const struct sock_filter *code = call_filter_finish(&f, &len);
+	CHECK(code != NULL);
+	uint32_t verdict = interpret(code, len, data);
 	CHECK(verdict == SECCOMP_RET_ALLOW || verdict == SECCOMP_RET_KILL_PROCESS);
 	return verdict == SECCOMP_RET_ALLOW;
 }
@@ -103,9 +107,9 @@ TEST(lists_are_short)
 
 static void limit(const struct jail_call *calls, size_t n)
 {
-	struct sock_filter filter[JAIL_FILTER_MAX];
-	struct sock_fprog program = { .len = (unsigned short)jail_filter_compile(calls, n, filter), .filter = filter };
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0)
+	struct call_filter f;
+	jail_filter_compile(calls, n, &f);
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || call_filter_load(&f) < 0)
 		_exit(100);
 }
 
