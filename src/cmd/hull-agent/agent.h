@@ -48,6 +48,9 @@ struct session {
 	bool is_started, has_ended, is_abandoned, is_synced;
 	int code;
 	int pty;
+	/* Of the pipes of a process that is being launched: what it says is read once
+	 * its start has been told. -1: none. */
+	int unread[2];
 	struct agent_source output[2];
 	struct agent_sink input;
 	struct loop_source control; /* of a copy */

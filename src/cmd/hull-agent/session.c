@@ -40,13 +40,22 @@ static struct session *add(struct agent *a, uint32_t id)
 		struct session *s = &a->sessions[i];
 		if (s->agent)
 			continue;
-		*s = (struct session){ .agent = a, .id = id, .pty = -1, .launch.fd = -1, .input.source.fd = -1, .control.fd = -1 };
+		*s = (struct session){ .agent = a, .id = id, .pty = -1, .launch.fd = -1, .unread = { -1, -1 }, .input.source.fd = -1,
+				       .control.fd = -1 };
 		s->output[0].source.fd = s->output[1].source.fd = -1;
 		for (int d = 0; d < AGENT_DOC_COUNT; d++)
 			s->documents[d] = BUF_INIT(AGENT_DOCUMENTS_MAX);
 		return s;
 	}
 	return NULL;
+}
+
+static void close_output(struct session *s)
+{
+	for (int i = 0; i < 2; i++) {
+		cleanup_fd(&s->unread[i]);
+		agent_source_close(&s->output[i]);
+	}
 }
 
 static void end(struct session *s)
@@ -56,8 +65,7 @@ static void end(struct session *s)
 	int control = loop_remove(&s->agent->loop, &s->control);
 	cleanup_fd(&control);
 	agent_sink_close(&s->input);
-	agent_source_close(&s->output[0]);
-	agent_source_close(&s->output[1]);
+	close_output(s);
 	s->agent = NULL;
 }
 
@@ -280,6 +288,19 @@ static int adopt_pty(struct session *s, int pty)
 	return r;
 }
 
+/* Its start has been told: nothing that it says comes before. */
+static int open_output(struct session *s)
+{
+	int r = 0;
+	for (int i = 0; i < 2 && r == 0; i++) {
+		if (s->unread[i] < 0)
+			continue;
+		r = agent_source_open(&s->output[i], &s->agent->link, s->id, (uint16_t)(AGENT_STDOUT + i), TAKE_FD(s->unread[i]));
+		s->output[i].is_patient = true;
+	}
+	return r;
+}
+
 static void launched(void *ctx, uint32_t events)
 {
 	struct session *s = ctx;
@@ -298,12 +319,11 @@ static void launched(void *ctx, uint32_t events)
 		a->handle = res.handle;
 		watch_memory(a);
 	}
-	if (pty >= 0 && adopt_pty(s, pty) < 0)
-		(void)kill(s->pid, SIGKILL);
-	if (s->is_abandoned)
-		(void)kill(s->pid, SIGKILL);
-	else
+	if (!s->is_abandoned)
 		agent_link_send(&a->link, AGENT_STARTED, s->id, 0, (uint32_t)res.pid, NULL, 0);
+	int r = pty >= 0 ? adopt_pty(s, pty) : open_output(s);
+	if (r < 0 || s->is_abandoned)
+		(void)kill(s->pid, SIGKILL);
 	look_for_early_end(s);
 }
 
@@ -320,13 +340,8 @@ static int make_stdio(struct session *s, int theirs[3], struct err *err)
 		if (i == 0) {
 			r = agent_sink_open(&s->input, link, s->id, AGENT_STDIN, p[1], false);
 		} else {
-			struct agent_source *o = &s->output[i - 1];
-			o->done = output_done;
-			o->ctx = s;
+			s->unread[i - 1] = p[0];
 			r = fd_set_nonblock(p[0], true);
-			if (r == 0)
-				r = agent_source_open(o, link, s->id, (uint16_t)i, p[0]);
-			o->is_patient = true;
 		}
 	}
 	return r < 0 ? err_set(err, ERR_SYSTEM, r, "set up a pipe") : 0;
@@ -502,8 +517,7 @@ static void send_signal(struct session *s, const struct agent_frame *f)
 static void abandon(struct session *s)
 {
 	s->is_abandoned = true;
-	agent_source_close(&s->output[0]);
-	agent_source_close(&s->output[1]);
+	close_output(s);
 	if (s->pid > 0)
 		(void)kill(s->pid, SIGKILL);
 	else if (s->launch.fd < 0)

@@ -29,8 +29,12 @@ static void tell(const struct err *err)
 
 static void relay_link_frame(struct agent_link *link, const struct agent_frame *f, const char *payload)
 {
-	if (relay_frame(link->ctx, f, payload) < 0)
+	struct err err = ERR_INIT;
+	if (relay_frame(link->ctx, f, payload) < 0) {
+		(void)err_set(&err, ERR_SYSTEM, 0, "the guest broke the rules of its agent");
+		tell(&err);
 		_exit(EXIT_USAGE);
+	}
 	if (f->type == AGENT_STARTED)
 		tell(NULL);
 }
