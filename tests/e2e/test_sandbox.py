@@ -186,7 +186,9 @@ class Sandbox(HullTest):
                 self.hull("run", "-d", "--name", "late", *mount, "demo", "sh", "-c",
                           "cat /m/f; echo seen > /m/mine; while [ $(cat /m/f) = old ]; do sleep 0.2; done; cat /m/f")
                 self.eventually(lambda: (pathlib.Path(d) / "mine").exists(), 60)
-                (pathlib.Path(d) / "f").write_text("new")
+                # In one step: what is seen is the old or the new.
+                with open(pathlib.Path(d) / "f", "r+b") as f:
+                    os.pwrite(f.fileno(), b"new", 0)
                 self.assertEqual(self.hull.out("wait", "late", timeout=60), "0")
                 self.assertEqual(self.hull.out("logs", "late"), "oldnew")
                 self.hull("rm", "late")
