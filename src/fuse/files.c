@@ -12,11 +12,22 @@
 /* A longer write is worth another worker that reads requests meanwhile. */
 #define WRITE_QUICK 32768
 
-uint32_t fuse_open_flags_of(struct fuse_server *s, const struct fuse_inode *inode)
+/* Through its page cache the guest's kernel sends a write that crosses a page in
+ * two, and somebody else's may come between: an append goes past it, so that one
+ * write() is one request. A file that may be mapped, too, has to stay mappable. */
+static bool appends_directly(const struct fuse_server *s, uint32_t flags)
+{
+	int mode = flags & O_ACCMODE;
+	return flags & O_APPEND && (mode == O_WRONLY || (mode == O_RDWR && s->maps_direct_files));
+}
+
+uint32_t fuse_open_flags_of(struct fuse_server *s, const struct fuse_inode *inode, uint32_t flags)
 {
 	/* Without remote locks there is nothing to be told of at close(). */
-	return (fuse_share_of(s, inode)->flags & FUSE_SHARE_PRIVATE ? FOPEN_KEEP_CACHE : 0) |
-	       (s->has_remote_locks ? 0 : FOPEN_NOFLUSH);
+	uint32_t ret = s->has_remote_locks ? 0 : FOPEN_NOFLUSH;
+	if (fuse_share_of(s, inode)->flags & FUSE_SHARE_PRIVATE)
+		return ret | FOPEN_KEEP_CACHE;
+	return ret | (appends_directly(s, flags) ? FOPEN_DIRECT_IO : 0);
 }
 
 /* The guest's flags for a file, of which few concern the host: O_APPEND and
@@ -63,7 +74,7 @@ ssize_t fuse_op_open(struct fuse_worker *w, struct fuse_request *q)
 	int fd = open_inode(w, ref.inode, in.flags, in.open_flags);
 	if (fd < 0)
 		return fd;
-	out.open_flags = fuse_open_flags_of(w->s, ref.inode);
+	out.open_flags = fuse_open_flags_of(w->s, ref.inode, in.flags);
 	int r = fuse_handle_new(w->s, ref.inode, fd, false, &out.fh);
 	if (r < 0)
 		return r;
@@ -72,7 +83,8 @@ ssize_t fuse_op_open(struct fuse_worker *w, struct fuse_request *q)
 }
 
 /* An open file whose inode the guest learns of in the same reply. Takes @fd. */
-static ssize_t reply_created(struct fuse_worker *w, struct fuse_inode *parent, int dir, const char *name, int fd)
+static ssize_t reply_created(struct fuse_worker *w, struct fuse_inode *parent, int dir, const char *name, int fd,
+			     uint32_t flags)
 {
 	CLEANUP_FUSE_INODE struct fuse_inode_ref ref = { .s = w->s };
 	CLEANUP_FD int own = fd;
@@ -91,7 +103,7 @@ static ssize_t reply_created(struct fuse_worker *w, struct fuse_inode *parent, i
 	pthread_mutex_lock(&w->s->lock);
 	ref.inode->lookups++;
 	pthread_mutex_unlock(&w->s->lock);
-	open.open_flags = fuse_open_flags_of(w->s, ref.inode);
+	open.open_flags = fuse_open_flags_of(w->s, ref.inode, flags);
 	fuse_fill_entry(w->s, ref.inode, &stx, &entry);
 	/* A file without a name is under none to look for. Overlayfs, before 6.6,
 	 * goes on using this entry once it has linked the file. */
@@ -115,7 +127,7 @@ static ssize_t open_existing(struct fuse_worker *w, struct fuse_inode *parent, i
 	if (!ref.inode)
 		return r;
 	int fd = open_inode(w, ref.inode, in->flags, in->open_flags);
-	return fd < 0 ? fd : reply_created(w, parent, dir, name, fd);
+	return fd < 0 ? fd : reply_created(w, parent, dir, name, fd, in->flags);
 }
 
 ssize_t fuse_op_create(struct fuse_worker *w, struct fuse_request *q)
@@ -147,7 +159,7 @@ ssize_t fuse_op_create(struct fuse_worker *w, struct fuse_request *q)
 	int fd = fuse_open_beneath(dir, name, (in.flags & O_ACCMODE) | O_CREAT | O_EXCL | O_NOFOLLOW, in.mode & 07777);
 	if (fd == -EEXIST && !(in.flags & O_EXCL))
 		return open_existing(w, parent.inode, dir, name, &in);
-	return fd < 0 ? fd : reply_created(w, parent.inode, dir, name, fd);
+	return fd < 0 ? fd : reply_created(w, parent.inode, dir, name, fd, in.flags);
 }
 
 ssize_t fuse_op_tmpfile(struct fuse_worker *w, struct fuse_request *q)
@@ -172,7 +184,7 @@ ssize_t fuse_op_tmpfile(struct fuse_worker *w, struct fuse_request *q)
 		return r;
 	/* It has no name; the guest reaches it while it has it open. */
 	int fd = fuse_open_beneath(dir, ".", O_RDWR | O_TMPFILE | (in.flags & O_EXCL), in.mode & 07777);
-	return fd < 0 ? fd : reply_created(w, parent.inode, dir, "", fd);
+	return fd < 0 ? fd : reply_created(w, parent.inode, dir, "", fd, in.flags);
 }
 
 /* What the host has in memory. A short answer would mean the end of the file

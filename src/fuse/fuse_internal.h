@@ -135,6 +135,7 @@ struct fuse_server {
 	struct fuse_device devices[FUSE_DEVICES_MAX];
 	size_t devices_n;
 	bool is_started, has_setxattr_ext;
+	bool maps_direct_files; /* the guest's kernel can map files with FOPEN_DIRECT_IO */
 	struct fuse_worker *workers;
 };
 
@@ -278,7 +279,8 @@ void fuse_fill_entry(struct fuse_server *s, const struct fuse_inode *inode, cons
 ssize_t fuse_reply_entry(struct fuse_worker *w, struct fuse_inode *parent, int dir, const char *name);
 
 /* ---- files.c */
-uint32_t fuse_open_flags_of(struct fuse_server *s, const struct fuse_inode *inode);
+/* @flags: the guest's, of its open(). */
+uint32_t fuse_open_flags_of(struct fuse_server *s, const struct fuse_inode *inode, uint32_t flags);
 
 /* ---- locks.c */
 void fuse_locks_drop(struct fuse_server *s, struct fuse_inode *inode, bool all, uint64_t owner);

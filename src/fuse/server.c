@@ -13,6 +13,8 @@
 #include "str.h"
 
 #define MINOR_MIN 31
+/* FUSE_DIRECT_IO_ALLOW_MMAP of Linux 6.6, in flags2. */
+#define DIRECT_IO_ALLOW_MMAP (1u << 4)
 /* Times, 2 ms apart, that a blocked worker is told to stop. */
 #define INTERRUPT_TRIES 50
 
@@ -91,6 +93,8 @@ static ssize_t op_init(struct fuse_worker *w, struct fuse_request *q)
 	};
 	if (fuse_take_arg(q, &in, offsetof(struct fuse_init_in, flags2)) < 0)
 		return -EINVAL;
+	if (!(in.flags & FUSE_INIT_EXT) || fuse_take_arg(q, &in.flags2, sizeof(in.flags2)) < 0)
+		in.flags2 = 0;
 	/* With a newer major version the kernel asks again for ours. */
 	if (in.major > FUSE_KERNEL_VERSION) {
 		memcpy(w->out, &out, sizeof(out));
@@ -111,10 +115,12 @@ static ssize_t op_init(struct fuse_worker *w, struct fuse_request *q)
 	if (s->has_remote_locks)
 		want |= FUSE_POSIX_LOCKS | FUSE_FLOCK_LOCKS;
 	out.flags = in.flags & want;
+	out.flags2 = in.flags2 & DIRECT_IO_ALLOW_MMAP;
 	out.max_readahead = in.max_readahead < FUSE_DATA_MAX ? in.max_readahead : FUSE_DATA_MAX;
 	pthread_mutex_lock(&s->lock);
 	s->is_started = true;
 	s->has_setxattr_ext = out.flags & FUSE_SETXATTR_EXT;
+	s->maps_direct_files = out.flags2 & DIRECT_IO_ALLOW_MMAP;
 	pthread_mutex_unlock(&s->lock);
 	memcpy(w->out, &out, sizeof(out));
 	return sizeof(out);

@@ -457,12 +457,28 @@ class Together(FilesTest):
             self.assertEqual(self.sh("sqlite3 db 'SELECT n FROM t; PRAGMA integrity_check'", where), "75\nok\n")
 
     def test_appends_do_not_overwrite(self):
-        script = "import os,sys\nfd=os.open(sys.argv[1],os.O_WRONLY|os.O_APPEND|os.O_CREAT)\nfor i in range(300): os.write(fd,(sys.argv[2]*9+'\\n').encode())"
+        # Most lines cross a page, short ones and long ones.
+        script = ("import os,sys\nfd=os.open(sys.argv[1],os.O_WRONLY|os.O_APPEND|os.O_CREAT)\n"
+                  "for i in range(300): os.write(fd,(sys.argv[2]*(9,4999)[i%2]+'\\n').encode())")
         procs = [subprocess.Popen(["python3", "-c", script, where / "log", c]) for where, c in ((self.a, "a"), (self.b, "b"), (self.src, "h"))]
         for p in procs:
             self.assertEqual(p.wait(60), 0)
         lines = (self.src / "log").read_text().splitlines()
-        self.assertEqual(sorted(lines), sorted(["a" * 9] * 300 + ["b" * 9] * 300 + ["h" * 9] * 300))
+        self.assertEqual(sorted((line[:1], len(line), len(set(line))) for line in lines),
+                         sorted((c, n, 1) for c in "abh" for n in [9, 4999] * 150))
+
+    def test_what_is_appended_to_is_read_and_mapped(self):
+        fd = os.open(self.a / "f", os.O_RDWR | os.O_APPEND | os.O_CREAT)
+        os.write(fd, b"one ")
+        with open(self.src / "f", "ab") as host:
+            host.write(b"two ")
+        os.write(fd, b"three")
+        self.assertEqual(os.pread(fd, 100, 0), b"one two three")
+        with mmap.mmap(fd, 13) as m:
+            self.assertEqual(m[:], b"one two three")
+            m[0:3] = b"ONE"
+        os.close(fd)
+        self.assertEqual((self.src / "f").read_bytes(), b"ONE two three")
 
     def check_locks(self, lock, unlock, conflict):
         places = [self.a, self.b, self.src]

@@ -155,6 +155,52 @@ TEST(private_shares_are_remembered)
 	client_close(c);
 }
 
+static uint32_t open_flags(uint64_t node, uint32_t flags)
+{
+	struct fuse_open_in in = { .flags = flags };
+	struct fuse_open_out out;
+	CHECK_EQ(CALL(c, FUSE_OPEN, node, ADD(in)), 0);
+	memcpy(&out, c->out, sizeof(out));
+	return out.open_flags;
+}
+
+static uint32_t create_flags(const char *name, uint32_t flags)
+{
+	struct fuse_create_in in = { .flags = flags | O_CREAT, .mode = S_IFREG | 0644 };
+	struct fuse_open_out out;
+	CHECK_EQ(CALL(c, FUSE_CREATE, c->share, ADD(in), add_name(c, name)), 0);
+	memcpy(&out, c->out + sizeof(struct fuse_entry_out), sizeof(out));
+	return out.open_flags;
+}
+
+/* Else the guest's kernel makes two requests of a write that crosses a page. */
+TEST(an_append_is_one_request)
+{
+	struct fuse_init_in in = { .major = 7, .minor = 39, .flags = FUSE_INIT_EXT, .flags2 = ~0u };
+	struct fuse_init_out out;
+	client_open(c, 0, 1000);
+	put_file(c->dir, "f", "x");
+	uint64_t node = lookup(c, c->share, "f");
+	CHECK(open_flags(node, O_WRONLY | O_APPEND) & FOPEN_DIRECT_IO);
+	CHECK(create_flags("new", O_WRONLY | O_APPEND) & FOPEN_DIRECT_IO);
+	CHECK(create_flags("f", O_WRONLY | O_APPEND) & FOPEN_DIRECT_IO);
+	CHECK(!(open_flags(node, O_WRONLY) & FOPEN_DIRECT_IO));
+	CHECK(!(open_flags(node, O_RDONLY | O_APPEND) & FOPEN_DIRECT_IO));
+	/* It could not be mapped any more. */
+	CHECK(!(open_flags(node, O_RDWR | O_APPEND) & FOPEN_DIRECT_IO));
+	CHECK_EQ(CALL(c, FUSE_INIT, 0, ADD(in)), 0);
+	memcpy(&out, c->out, sizeof(out));
+	CHECK_EQ(out.flags2, 1u << 4);
+	node = lookup(c, c->share, "f");
+	CHECK(open_flags(node, O_RDWR | O_APPEND) & FOPEN_DIRECT_IO);
+	client_close(c);
+	/* Nobody else writes there. */
+	client_open(c, FUSE_SHARE_PRIVATE, 1000);
+	put_file(c->dir, "f", "x");
+	CHECK_EQ(open_flags(lookup(c, c->share, "f"), O_WRONLY | O_APPEND), FOPEN_KEEP_CACHE);
+	client_close(c);
+}
+
 TEST(read_only_shares)
 {
 	struct fuse_mkdir_in mk = { .mode = 0755 };
