@@ -107,6 +107,8 @@ void jw_kv_str(struct json_writer *w, const char *key, const char *s);
 void jw_kv_i64(struct json_writer *w, const char *key, int64_t v);
 void jw_kv_bool(struct json_writer *w, const char *key, bool v);
 void jw_kv_strv(struct json_writer *w, const char *key, const struct strv *sv);
+/* "name=value" strings as the members of an object; without "=" the value is "". */
+void jw_kv_pairs(struct json_writer *w, const char *key, const struct strv *pairs);
 
 /* 0, or the first error (-E2BIG, -ENOMEM). */
 int json_writer_finish(struct json_writer *w) MUST_CHECK;

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "cleanup.h"
 #include "json.h"
 
 static void put(struct json_writer *w, const char *s, size_t len)
@@ -278,6 +279,18 @@ void jw_kv_strv(struct json_writer *w, const char *key, const struct strv *sv)
 {
 	jw_key(w, key);
 	jw_strv(w, sv);
+}
+
+void jw_kv_pairs(struct json_writer *w, const char *key, const struct strv *pairs)
+{
+	jw_key(w, key);
+	jw_object(w);
+	for (size_t i = 0; i < pairs->n; i++) {
+		const char *pair = pairs->v[i], *eq = strchrnul(pair, '=');
+		CLEANUP_FREE char *name = str_ndup(pair, (size_t)(eq - pair));
+		jw_kv_str(w, name, *eq ? eq + 1 : "");
+	}
+	jw_object_end(w);
 }
 
 int json_writer_finish(struct json_writer *w)

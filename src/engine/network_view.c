@@ -155,20 +155,12 @@ static void write_list(struct json_writer *w, const char *key, const struct strv
 	jw_array_end(w);
 }
 
-static void write_pairs(struct json_writer *w, const char *key, const struct strv *pairs, bool is_null_if_empty)
+static void write_pairs_or_null(struct json_writer *w, const char *key, const struct strv *pairs)
 {
-	jw_key(w, key);
-	if (pairs->n == 0 && is_null_if_empty) {
-		jw_null(w);
-		return;
-	}
-	jw_object(w);
-	for (size_t i = 0; i < pairs->n; i++) {
-		const char *eq = strchr(pairs->v[i], '=');
-		CLEANUP_FREE char *name = eq ? str_ndup(pairs->v[i], (size_t)(eq - pairs->v[i])) : str_dup(pairs->v[i]);
-		jw_kv_str(w, name, eq ? eq + 1 : "");
-	}
-	jw_object_end(w);
+	if (pairs->n)
+		jw_kv_pairs(w, key, pairs);
+	else
+		jw_kv_str(w, key, NULL);
 }
 
 static void write_ipam_config(struct json_writer *w, const struct endpoint *e)
@@ -194,7 +186,7 @@ static void write_endpoint(struct json_writer *w, const struct view *v)
 	write_ipam_config(w, e);
 	write_list(w, "Links", &e->links);
 	write_list(w, "Aliases", &e->aliases);
-	write_pairs(w, "DriverOpts", &e->driver_opts, true);
+	write_pairs_or_null(w, "DriverOpts", &e->driver_opts);
 	jw_kv_i64(w, "GwPriority", e->gw_priority);
 	jw_kv_str(w, "NetworkID", v->n ? v->n->id : "");
 	write_addresses(w, v);
@@ -306,7 +298,7 @@ static void write_ipam_entry(struct json_writer *w, const struct network *n, int
 	if (gateway->family)
 		jw_kv_str(w, "Gateway", ip_format_bare(gateway, text));
 	if (aux.n)
-		write_pairs(w, "AuxiliaryAddresses", &aux, true);
+		write_pairs_or_null(w, "AuxiliaryAddresses", &aux);
 	jw_object_end(w);
 }
 
@@ -383,8 +375,8 @@ int network_write(struct engine *engine, const struct network *n, struct json_wr
 	if (n->vlan)
 		jw_kv_i64(w, "Vlan", n->vlan);
 	int r = write_members(engine, n, w, err);
-	write_pairs(w, "Options", &n->options, false);
-	write_pairs(w, "Labels", &n->labels, false);
+	jw_kv_pairs(w, "Options", &n->options);
+	jw_kv_pairs(w, "Labels", &n->labels);
 	jw_object_end(w);
 	return r;
 }

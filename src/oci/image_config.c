@@ -264,18 +264,6 @@ static void write_health(struct json_writer *w, const struct image_health *h)
 	jw_object_end(w);
 }
 
-static void write_labels(struct json_writer *w, const struct strv *labels)
-{
-	jw_key(w, "Labels");
-	jw_object(w);
-	for (size_t i = 0; i < labels->n; i++) {
-		const char *eq = strchr(labels->v[i], '=');
-		CLEANUP_FREE char *key = str_ndup(labels->v[i], eq ? (size_t)(eq - labels->v[i]) : strlen(labels->v[i]));
-		jw_kv_str(w, key, eq ? eq + 1 : "");
-	}
-	jw_object_end(w);
-}
-
 void image_config_write_run(const struct image_config *c, struct json_writer *w)
 {
 	jw_object(w);
@@ -292,7 +280,7 @@ void image_config_write_run(const struct image_config *c, struct json_writer *w)
 	write_str(w, "WorkingDir", c->workdir);
 	write_list(w, "OnBuild", &c->onbuild);
 	if (c->labels.n)
-		write_labels(w, &c->labels);
+		jw_kv_pairs(w, "Labels", &c->labels);
 	write_str(w, "StopSignal", c->stop_signal);
 	write_list(w, "Shell", &c->shell);
 	jw_object_end(w);

@@ -262,19 +262,10 @@ static void write_idmaps(struct json_writer *w, const char *key, const struct sp
 	jw_array_end(w);
 }
 
-/* "key=value" entries as a JSON object. */
-static void write_pairs(struct json_writer *w, const char *key, const struct strv *pairs)
+static void kv_pairs_if(struct json_writer *w, const char *key, const struct strv *pairs)
 {
-	if (!pairs->n)
-		return;
-	jw_key(w, key);
-	jw_object(w);
-	for (size_t i = 0; i < pairs->n; i++) {
-		const char *eq = strchr(pairs->v[i], '=');
-		CLEANUP_FREE char *name = eq ? str_ndup(pairs->v[i], (size_t)(eq - pairs->v[i])) : str_dup(pairs->v[i]);
-		jw_kv_str(w, name, eq ? eq + 1 : "");
-	}
-	jw_object_end(w);
+	if (pairs->n)
+		jw_kv_pairs(w, key, pairs);
 }
 
 static void write_linux(struct json_writer *w, const struct runtime_spec *s)
@@ -289,7 +280,7 @@ static void write_linux(struct json_writer *w, const struct runtime_spec *s)
 	write_resources(w, &s->resources);
 	if (s->devices_n)
 		write_devices(w, s);
-	write_pairs(w, "sysctl", &s->sysctls);
+	kv_pairs_if(w, "sysctl", &s->sysctls);
 	jw_kv_strv(w, "maskedPaths", &s->masked_paths);
 	jw_kv_strv(w, "readonlyPaths", &s->readonly_paths);
 	kv_str_if(w, "rootfsPropagation", s->rootfs_propagation);
@@ -399,7 +390,7 @@ int runtime_spec_write(const struct runtime_spec *s, struct buf *out)
 	kv_str_if(&w, "hostname", s->hostname);
 	kv_str_if(&w, "domainname", s->domainname);
 	write_mounts(&w, s);
-	write_pairs(&w, "annotations", &s->annotations);
+	kv_pairs_if(&w, "annotations", &s->annotations);
 	write_linux(&w, s);
 	write_hull(&w, s);
 	jw_object_end(&w);

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "cli.h"
-#include "output_file.h"
+#include "object_cli.h"
 #include "container_changes.h"
 #include "image_store.h"
 #include "reference.h"
@@ -101,26 +101,9 @@ static const struct option export_options[] = {
 	OPTIONS_END
 };
 
-struct exporting {
-	struct engine *engine;
-	const char *name;
-};
-
-static int write_export(void *ctx, int fd, struct err *err)
-{
-	struct exporting *x = ctx;
-	int r = engine_open(&x->engine, err);
-	return r < 0 ? r : containers_export(x->engine, x->name, fd, err);
-}
-
 static int run_export(struct cli *cli, const void *opts, int argc, char **argv)
 {
-	const struct export_opts *o = opts;
-	struct err err = ERR_INIT;
-	struct exporting x = { .name = argv[0] };
-	int r = output_file(o->output, write_export, &x, &err);
-	engine_close(x.engine);
-	return r < 0 ? cli_fail(cli, &err) : 0;
+	return object_export(cli, argv[0], ((const struct export_opts *)opts)->output, containers_export);
 }
 
 const struct verb verb_export = {

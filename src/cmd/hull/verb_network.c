@@ -6,13 +6,13 @@
 #include "cli.h"
 #include "clock.h"
 #include "engine.h"
-#include "format.h"
 #include "image_cli.h"
 #include "config_check.h"
 #include "network_connect.h"
 #include "network_link.h"
 #include "network_objects.h"
 #include "network_view.h"
+#include "object_cli.h"
 #include "prune_cli.h"
 
 /* ---- create ---- */
@@ -71,8 +71,7 @@ static int run_create(struct cli *cli, const void *opts, int argc, char **argv)
 	CLEANUP_ENGINE struct engine *engine = NULL;
 	CLEANUP_STRV struct strv labels = { 0 }, warnings = { 0 };
 	char id[ID_SIZE];
-	for (size_t i = 0; i < o->labels.n; i++)
-		strv_printf(&labels, "%s%s", o->labels.v[i], strchr(o->labels.v[i], '=') ? "" : "=");
+	object_labels(&labels, &o->labels);
 	struct network_new wanted = {
 		.name = argv[0], .driver = o->driver, .subnets = o->subnets, .gateways = o->gateways, .ranges = o->ranges, .aux = o->aux,
 		.options = o->options, .labels = labels, .is_internal = o->internal, .is_attachable = o->attachable,
@@ -179,47 +178,18 @@ static const struct option inspect_options[] = {
 	OPTIONS_END
 };
 
-/* One object: into the array, or by the format. */
-static int inspect_one(struct engine *engine, const char *name, const char *format, struct json_writer *w, struct err *err)
+static int find_and_write(struct engine *engine, const char *name, struct json_writer *w, struct err *err)
 {
 	CLEANUP_NETWORK struct network *n = NULL;
-	CLEANUP_BUF struct buf one = BUF_INIT(16 << 20);
-	struct json_writer object;
 	int r = network_find(engine, name, &n, err);
 	if (r == 0)
 		r = network_settle_default(engine, n, err);
-	if (r < 0 || !format)
-		return r < 0 ? r : network_write(engine, n, w, err);
-	json_writer_init(&object, &one, 0);
-	r = network_write(engine, n, &object, err);
-	if (r == 0 && json_writer_finish(&object) < 0)
-		r = err_set(err, ERR_SYSTEM, E2BIG, "inspect %s", name);
-	return r < 0 ? r : format_print_object(stdout, format, &one, err);
+	return r < 0 ? r : network_write(engine, n, w, err);
 }
 
 static int run_inspect(struct cli *cli, const void *opts, int argc, char **argv)
 {
-	const char *format = ((const struct inspect_opts *)opts)->format;
-	struct err err = ERR_INIT;
-	CLEANUP_ENGINE struct engine *engine = NULL;
-	CLEANUP_BUF struct buf all = BUF_INIT(64 << 20);
-	struct json_writer w;
-	int code = 0;
-	CLEANUP_FREE struct err *failed = mem_calloc((size_t)argc + 1, sizeof(*failed));
-	if (engine_open(&engine, &err) < 0)
-		return cli_fail(cli, &err);
-	json_writer_init(&w, &all, 4);
-	jw_array(&w);
-	for (int i = 0; i < argc; i++)
-		if (inspect_one(engine, argv[i], format, &w, &failed[i]) < 0)
-			code = 1;
-	jw_array_end(&w);
-	if (!format && json_writer_finish(&w) == 0)
-		printf("%s\n", buf_str(&all));
-	for (int i = 0; i < argc; i++)
-		if (err_is_set(&failed[i]))
-			cli_print_error(cli, &failed[i]);
-	return code;
+	return object_inspect(cli, argv, argc, ((const struct inspect_opts *)opts)->format, find_and_write);
 }
 
 const struct verb verb_network_inspect = {
@@ -245,26 +215,9 @@ static const struct option rm_options[] = {
 	{ "force", 'f', OPT_BOOL, offsetof(struct rm_opts, force), .help = "Do not error if the network does not exist" }, OPTIONS_END
 };
 
-struct rm_context {
-	struct engine *engine;
-	bool force;
-};
-
-static int rm_one(void *ctx, const char *name, struct err *err)
-{
-	struct rm_context *rm = ctx;
-	int r = network_remove(rm->engine, name, err);
-	return r < 0 && rm->force && err->kind == ERR_NOT_FOUND ? 0 : r;
-}
-
 static int run_rm(struct cli *cli, const void *opts, int argc, char **argv)
 {
-	struct err err = ERR_INIT;
-	CLEANUP_ENGINE struct engine *engine = NULL;
-	if (engine_open(&engine, &err) < 0)
-		return cli_fail(cli, &err);
-	struct rm_context rm = { engine, ((const struct rm_opts *)opts)->force };
-	return cli_each(cli, argc, argv, false, rm_one, &rm);
+	return object_remove(cli, argv, argc, ((const struct rm_opts *)opts)->force, network_remove);
 }
 
 const struct verb verb_network_rm = {

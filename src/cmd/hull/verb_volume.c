@@ -6,8 +6,8 @@
 #include "cli.h"
 #include "clock.h"
 #include "engine.h"
-#include "format.h"
 #include "image_cli.h"
+#include "object_cli.h"
 #include "prune_cli.h"
 #include "volume_cli.h"
 #include "volumes.h"
@@ -52,8 +52,7 @@ static int run_create(struct cli *cli, const void *opts, int argc, char **argv)
 	CLEANUP_ENGINE struct engine *engine = NULL;
 	CLEANUP_STRV struct strv labels = { 0 };
 	char name[VOLUME_NAME_SIZE];
-	for (size_t i = 0; i < o->labels.n; i++)
-		strv_printf(&labels, "%s%s", o->labels.v[i], strchr(o->labels.v[i], '=') ? "" : "=");
+	object_labels(&labels, &o->labels);
 	struct volume_new wanted = { argc ? argv[0] : o->name, o->driver, &labels, &o->options };
 	if (engine_open(&engine, &err) < 0 || volume_ensure(engine, &wanted, name, &err) < 0 ||
 	    volume_make_folders(engine, name, &err) < 0)
@@ -144,18 +143,10 @@ static const struct option inspect_options[] = {
 
 static void write_pairs(struct json_writer *w, const char *key, const struct strv *pairs)
 {
-	jw_key(w, key);
-	if (pairs->n == 0) {
-		jw_null(w);
-		return;
-	}
-	jw_object(w);
-	for (size_t i = 0; i < pairs->n; i++) {
-		const char *eq = strchr(pairs->v[i], '=');
-		CLEANUP_FREE char *name = eq ? str_ndup(pairs->v[i], (size_t)(eq - pairs->v[i])) : str_dup(pairs->v[i]);
-		jw_kv_str(w, name, eq ? eq + 1 : "");
-	}
-	jw_object_end(w);
+	if (pairs->n)
+		jw_kv_pairs(w, key, pairs);
+	else
+		jw_kv_str(w, key, NULL);
 }
 
 void volume_write(const struct volume *v, struct json_writer *w)
@@ -173,57 +164,18 @@ void volume_write(const struct volume *v, struct json_writer *w)
 	jw_object_end(w);
 }
 
-/* One object: into the array, or by the format. */
-static int inspect_one(struct engine *engine, const char *name, const char *format, struct json_writer *w, struct err *err)
+static int find_and_write(struct engine *engine, const char *name, struct json_writer *w, struct err *err)
 {
 	CLEANUP_VOLUME struct volume *v = NULL;
-	CLEANUP_BUF struct buf one = BUF_INIT(1 << 20);
-	struct json_writer object;
 	int r = volume_find(engine, name, &v, err);
-	if (r < 0)
-		return r;
-	if (!format) {
+	if (r >= 0)
 		volume_write(v, w);
-		return 0;
-	}
-	json_writer_init(&object, &one, 0);
-	volume_write(v, &object);
-	r = json_writer_finish(&object);
-	return r < 0 ? err_set(err, ERR_SYSTEM, r, "inspect %s", name) : format_print_object(stdout, format, &one, err);
+	return r;
 }
 
 static int run_inspect(struct cli *cli, const void *opts, int argc, char **argv)
 {
-	const char *format = ((const struct inspect_opts *)opts)->format;
-	struct err err = ERR_INIT;
-	CLEANUP_ENGINE struct engine *engine = NULL;
-	CLEANUP_BUF struct buf all = BUF_INIT(16 << 20);
-	CLEANUP_STRV struct strv missing = { 0 };
-	struct json_writer w;
-	int code = 0;
-	if (engine_open(&engine, &err) < 0)
-		return cli_fail(cli, &err);
-	json_writer_init(&w, &all, 4);
-	jw_array(&w);
-	for (int i = 0; i < argc; i++) {
-		err = ERR_INIT;
-		if (inspect_one(engine, argv[i], format, &w, &err) == 0)
-			continue;
-		if (format)
-			cli_print_error(cli, &err);
-		else
-			strv_add(&missing, err.msg);
-		code = 1;
-	}
-	jw_array_end(&w);
-	if (!format && json_writer_finish(&w) == 0)
-		printf("%s\n", buf_str(&all));
-	for (size_t i = 0; i < missing.n; i++) {
-		err = ERR_INIT;
-		err_set(&err, ERR_NOT_FOUND, 0, "%s", missing.v[i]);
-		cli_print_error(cli, &err);
-	}
-	return code;
+	return object_inspect(cli, argv, argc, ((const struct inspect_opts *)opts)->format, find_and_write);
 }
 
 const struct verb verb_volume_inspect = {
@@ -249,27 +201,9 @@ static const struct option rm_options[] = {
 	{ "force", 'f', OPT_BOOL, offsetof(struct rm_opts, force), .help = "Force the removal of one or more volumes" }, OPTIONS_END
 };
 
-struct rm_context {
-	struct engine *engine;
-	bool force;
-};
-
-static int rm_one(void *ctx, const char *name, struct err *err)
-{
-	struct rm_context *rm = ctx;
-	int r = volume_remove(rm->engine, name, err);
-	/* -f is about one that is not there, not about one in use. */
-	return r < 0 && rm->force && err->kind == ERR_NOT_FOUND ? 0 : r;
-}
-
 static int run_rm(struct cli *cli, const void *opts, int argc, char **argv)
 {
-	struct err err = ERR_INIT;
-	CLEANUP_ENGINE struct engine *engine = NULL;
-	if (engine_open(&engine, &err) < 0)
-		return cli_fail(cli, &err);
-	struct rm_context rm = { engine, ((const struct rm_opts *)opts)->force };
-	return cli_each(cli, argc, argv, false, rm_one, &rm);
+	return object_remove(cli, argv, argc, ((const struct rm_opts *)opts)->force, volume_remove);
 }
 
 const struct verb verb_volume_rm = {

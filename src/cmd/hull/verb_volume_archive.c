@@ -6,7 +6,7 @@
 
 #include "cli.h"
 #include "engine.h"
-#include "output_file.h"
+#include "object_cli.h"
 #include "volume_archive.h"
 
 struct export_opts {
@@ -19,26 +19,9 @@ static const struct option export_options[] = {
 	OPTIONS_END
 };
 
-struct exporting {
-	struct engine *engine;
-	const char *name;
-};
-
-static int write_export(void *ctx, int fd, struct err *err)
-{
-	struct exporting *x = ctx;
-	int r = engine_open(&x->engine, err);
-	return r < 0 ? r : volume_export(x->engine, x->name, fd, err);
-}
-
 static int run_export(struct cli *cli, const void *opts, int argc, char **argv)
 {
-	const struct export_opts *o = opts;
-	struct err err = ERR_INIT;
-	struct exporting x = { .name = argv[0] };
-	int r = output_file(o->output, write_export, &x, &err);
-	engine_close(x.engine);
-	return r < 0 ? cli_fail(cli, &err) : 0;
+	return object_export(cli, argv[0], ((const struct export_opts *)opts)->output, volume_export);
 }
 
 const struct verb verb_volume_export = {
