@@ -6,6 +6,7 @@ import io
 import os
 import pathlib
 import stat
+import subprocess
 import tarfile
 import unittest
 
@@ -279,12 +280,33 @@ class Copy(HullTest):
 
     def test_nobody_inside_sees_the_copying(self):
         self.hull("run", "-d", "--name", "watch", "--network", "none", "demo", "sleep", "600")
-        (self.host / "big").write_bytes(os.urandom(8 << 20))
-        self.hull("cp", self.host / "big", "watch:/big")
-        self.assertEqual(self.hull.out("exec", "watch", "sh", "-c", "ls -d /proc/[0-9]* | wc -l"), "4")
-        out = self.hull.dir / "big-back"
-        self.hull("cp", "watch:/big", out)
-        self.assertEqual(out.read_bytes(), (self.host / "big").read_bytes())
+        # One shell that starts nothing: sleep and itself.
+        see = ("exec", "watch", "sh", "-c", "set -- /proc/[0-9]*; echo $#")
+        big = os.urandom(8 << 20)
+        stream = io.BytesIO()
+        with tarfile.open(fileobj=stream, mode="w") as tar:
+            info = tarfile.TarInfo("big")
+            info.size = len(big)
+            tar.addfile(info, io.BytesIO(big))
+        tar = stream.getvalue()
+        # It stops half-way, and somebody looks.
+        copy = self.hull.start("cp", "-", "watch:/", stdin=subprocess.PIPE)
+        copy.stdin.write(tar[:len(tar) // 2])
+        copy.stdin.flush()
+        self.eventually(lambda: self.hull("exec", "watch", "test", "-s", "/big", code=None).returncode == 0, 60)
+        self.assertEqual(self.hull.out(*see), "2")
+        _, err = copy.communicate(tar[len(tar) // 2:], timeout=60)
+        self.assertEqual((copy.returncode, err), (0, b""))
+        self.assertEqual(self.hull.out(*see), "2")
+        # The other way it waits for its reader.
+        copy = self.hull.start("cp", "watch:/big", "-", bufsize=0)
+        back = copy.stdout.read(512)
+        self.assertEqual(self.hull.out(*see), "2")
+        rest, err = copy.communicate(timeout=60)
+        self.assertEqual((copy.returncode, err), (0, b""))
+        with tarfile.open(fileobj=io.BytesIO(back + rest)) as tar:
+            self.assertEqual(tar.extractfile("big").read(), big)
+        self.assertEqual(self.hull.out(*see), "2")
 
     def test_host_user_namespace(self):
         self.hull("run", "-d", "--name", "plain", "--userns", "host", "--network", "none", "demo", "sleep", "600")
