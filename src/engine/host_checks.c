@@ -23,6 +23,7 @@
 #include "fd.h"
 #include "firewall_report.h"
 #include "guest_boot.h"
+#include "guest_kernel.h"
 #include "link.h"
 #include "mount_api.h"
 #include "nft.h"
@@ -545,6 +546,35 @@ static void check_kvm(struct host_report *report)
 
 /* ---- levels ---- */
 
+/* Which kernel it would boot, and how soon that is up. */
+static void add_kernel(struct host_level *level, const char *root)
+{
+	struct err err = ERR_INIT;
+	CLEANUP_GUEST_KERNEL struct guest_kernel *kernel = NULL;
+	char *gives = level->note.gives, text[sizeof(level->note.gives)];
+	if (level->level != ISOLATION_SANDBOX || guest_kernel_find(root, GUEST_KERNEL_SANDBOX, NULL, &kernel, &err) < 0)
+		return;
+	snprintf(text, sizeof(text), "a kernel of its own, %s: %s", kernel->name, gives);
+	(void)!str_copy(gives, sizeof(level->note.gives), text);
+	if (kernel->origin == GUEST_KERNEL_PACKAGED)
+		snprintf(level->fix, sizeof(level->fix), "hull kernel build --for sandbox   # one that is up in some 50 ms; %s needs more than a second", kernel->name);
+}
+
+static void describe(struct host_level *level, const char *root)
+{
+	const struct isolation *back_end;
+	struct err err = ERR_INIT;
+	if (isolation_get(level->level, &back_end, &err) < 0 || !back_end->describe)
+		return;
+	if (back_end->describe(&level->note, &err) == 0) {
+		add_kernel(level, root);
+		return;
+	}
+	level->available = false;
+	snprintf(level->why, sizeof(level->why), "%s", *err.why ? err.why : err.msg);
+	snprintf(level->fix, sizeof(level->fix), "%s", err.hint);
+}
+
 static void check_levels(struct host_report *report, const char *libexec)
 {
 	const char *root = getenv("HULL_ROOT");
@@ -561,6 +591,8 @@ static void check_levels(struct host_report *report, const char *libexec)
 		const char *why = *err.why ? err.why : err.msg;
 		snprintf(level->why, sizeof(level->why), "%.*s", (int)strcspn(why, is_built ? "\n" : ","), why);
 		snprintf(level->fix, sizeof(level->fix), "%s", is_built ? err.hint : "");
+		if (level->available)
+			describe(level, root);
 	}
 	struct host_level *container = &report->levels[ISOLATION_CONTAINER];
 	for (size_t i = 0; i < report->checks_n && container->available; i++) {

@@ -30,6 +30,9 @@ struct host_level {
 	enum isolation_level level;
 	bool available;
 	char why[400], fix[240];
+	/* Of one that is available, as far as there is something to say; @fix then makes
+	 * it better. */
+	struct isolation_note note;
 };
 
 #define HOST_CHECKS_MAX 24

@@ -75,12 +75,21 @@ struct isolation_fds {
 };
 #define ISOLATION_FDS_INIT ((struct isolation_fds){ -1, -1, -1, { -1, -1 } })
 
+/* Each a line; empty: nothing. */
+struct isolation_note {
+	char gives[240], costs[240];
+};
+
 struct isolation {
 	enum isolation_level level;
 
 	/* 0 if this host can run the level; else @err says what is missing and
 	 * what to do. Cheap; no lasting effect. */
 	int (*probe)(struct err *err);
+
+	/* For doctor, what the level is here, as far as some milliseconds tell; NULL:
+	 * there is nothing to say. -errno in @err where it then turns out not to work. */
+	int (*describe)(struct isolation_note *ret, struct err *err);
 
 	/* ---- only in hull-monitor, which stays the parent ---- */
 

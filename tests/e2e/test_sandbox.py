@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is particular to the level sandbox: a kernel of its own in user space.
 What every level does alike is tested by the tests of that, with HULL_TEST_LEVEL."""
+import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -51,6 +53,21 @@ class Sandbox(HullTest):
             err = self.hull("run", "--rm", *flags, "demo", "true", code=125).err
             self.assertIn("a kernel of its own", err)
             self.assertIn("try:", err)
+
+    def test_doctor_tells_what_it_gives_and_costs(self):
+        def levels(**how):
+            report = json.loads(self.hull.out("doctor", "--format", "json", **how))
+            return {level["name"]: level for level in report["levels"]}
+        sandbox = levels()["sandbox"]
+        self.assertTrue(sandbox["available"])
+        kernel = next(row["Name"] for row in map(json.loads, self.hull.out("kernel", "ls", "--format", "json").splitlines())
+                      if row["For"] == "sandbox" and row["Default"])
+        self.assertIn(kernel, sandbox["gives"])
+        microseconds, plain = map(float, re.search(r"about ([0-9.]+) us more \(a plain one here: ([0-9.]+) us\)", sandbox["costs"]).groups())
+        self.assertGreater(microseconds, plain)
+        self.assertIn(sandbox["costs"], self.hull.out("doctor"))
+        if kernel == "debian-uml":
+            self.assertIn("hull kernel build", sandbox["try"])
 
     # ---- limits, which its own kernel keeps
 

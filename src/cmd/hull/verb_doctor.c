@@ -34,12 +34,12 @@ static void print_table(const struct host_report *report)
 	puts("\nLEVEL");
 	for (size_t i = 0; i < ARRAY_LEN(report->levels); i++) {
 		const struct host_level *l = &report->levels[i];
-		if (l->available)
-			printf("%-8s %s\n", "ok", isolation_level_name(l->level));
-		else
-			printf("%-8s %-18s %s\n", "no", isolation_level_name(l->level), l->why);
-		if (!l->available && *l->fix)
-			print_reason("", l->fix);
+		bool has_note = l->available && *l->note.gives;
+		printf("%-8s ", l->available ? "ok" : "no");
+		printf(has_note || !l->available ? "%-18s %s\n" : "%s%s\n", isolation_level_name(l->level), l->available ? l->note.gives : l->why);
+		if (has_note && *l->note.costs)
+			printf("%-27s costs: %s\n", "", l->note.costs);
+		print_reason("", l->fix);
 	}
 }
 
@@ -68,7 +68,9 @@ static void write_json(struct json_writer *w, const struct host_report *report)
 		jw_kv_str(w, "name", isolation_level_name(l->level));
 		jw_kv_bool(w, "available", l->available);
 		jw_kv_str(w, "why", l->why);
-		jw_kv_str(w, "try", l->available ? "" : l->fix);
+		jw_kv_str(w, "gives", l->note.gives);
+		jw_kv_str(w, "costs", l->note.costs);
+		jw_kv_str(w, "try", l->fix);
 		jw_object_end(w);
 	}
 	jw_array_end(w);

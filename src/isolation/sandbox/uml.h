@@ -50,5 +50,12 @@ struct uml_jail {
 	int channel;
 };
 int uml_jail_enter(const struct uml_jail *j, struct err *err) MUST_CHECK;
+/* uml_cost.c: what a call of a program's costs on this host, a plain one and one that
+ * a tracer takes (the quickest of many); some milliseconds. Where no process may be
+ * traced: negative errno. */
+struct uml_cost {
+	int64_t call_ns, stop_ns;
+};
+int uml_cost_measure(struct uml_cost *ret) MUST_CHECK;
 /* uml_calls.c: the list of system calls, before execve. */
 int uml_calls_limit(void) MUST_CHECK;
