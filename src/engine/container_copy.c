@@ -146,8 +146,6 @@ static int copy_start(struct copy *c, bool sends, struct err *err)
 		if (r == 0 && !c->is_running)
 			r = plan_mounts(c, err);
 	}
-	if (r == 0 && c->files.c->status == CONTAINER_PAUSED)
-		r = container_check_answers(c->files.c, err);
 	if (r < 0)
 		return r;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control) < 0)

@@ -177,8 +177,6 @@ int containers_top(struct engine *engine, const char *name, const struct strv *p
 		r = err_set(err, ERR_UNSUPPORTED, 0, "options of ps need the host's processes, and %s has a kernel of its own", c->name);
 		err_hint(err, "hull exec %s ps ...      or: hull top %s", c->name, c->name);
 	}
-	if (r == 0)
-		r = container_check_answers(c, err);
 	if (r == 0 && back_end->processes)
 		return container_is_running(c) ? from_guest(c, back_end, ret, err) :
 						 err_set(err, ERR_CONFLICT, 0, "container %s is not running", c->id);

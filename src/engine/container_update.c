@@ -74,8 +74,6 @@ static int apply_limits(const struct container *c, struct err *err)
 	if (r == 0 && container_is_running(c) && c->status != CONTAINER_RESTARTING) {
 		r = isolation_get(c->level, &back_end, err);
 		if (r == 0)
-			r = container_check_answers(c, err);
-		if (r == 0)
 			r = back_end->update(&handle, &limits, err);
 	}
 	spec_resources_done(&limits);

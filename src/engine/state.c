@@ -452,14 +452,3 @@ struct isolation_handle container_handle(const struct container *c)
 	snprintf(handle.run_dir, sizeof(handle.run_dir), "%s/workloads/%s", c->run_root ? c->run_root : "", c->id);
 	return handle;
 }
-
-int container_check_answers(const struct container *c, struct err *err)
-{
-	const struct isolation *back_end;
-	int r = isolation_get(c->level, &back_end, err);
-	if (r < 0 || c->status != CONTAINER_PAUSED || back_end->enter_files)
-		return r;
-	r = err_set(err, ERR_CONFLICT, 0, "container %s is paused, and its own kernel with it", c->name);
-	err_hint(err, "hull unpause %s", c->name);
-	return r;
-}

@@ -89,8 +89,6 @@ static inline bool container_is_running(const struct container *c)
 {
 	return c->status == CONTAINER_RUNNING || c->status == CONTAINER_PAUSED || c->status == CONTAINER_RESTARTING;
 }
-/* ERR_CONFLICT for one that is paused and whose own kernel stands still with it. */
-int container_check_answers(const struct container *c, struct err *err) MUST_CHECK;
 struct isolation_handle container_handle(const struct container *c);
 
 /* Field 22 of /proc/PID/stat; 0 when there is no such process. */

@@ -22,7 +22,7 @@ static const struct {
 
 static bool is_known(uint16_t type)
 {
-	return (type >= AGENT_DOCUMENT && type <= AGENT_SHUTDOWN) || (type >= AGENT_DATA && type <= AGENT_NAMES) ||
+	return (type >= AGENT_DOCUMENT && type <= AGENT_PAUSE) || (type >= AGENT_DATA && type <= AGENT_NAMES) ||
 	       (type >= AGENT_HELLO && type <= AGENT_OOM);
 }
 

@@ -24,6 +24,7 @@
  *   FILES (arg = 1: out of the guest)  document SPEC = struct copy_order: cp; then
  *                        COPY both ways, DATA one way; at the end EXIT | ERROR
  *   COPY                 a struct copy_message
+ *   PAUSE (arg = 1: stop the workload, 0: let it go on) -> OK | ERROR
  *   SHUTDOWN             end everything and power off
  *   DATA, EOF, CREDIT    of a stream of a session (enum agent_stream): a side may
  *                        send AGENT_WINDOW bytes, then as many as CREDIT (arg)
@@ -63,6 +64,7 @@ enum agent_type {
 	AGENT_UPDATE,
 	AGENT_FILES,
 	AGENT_SHUTDOWN,
+	AGENT_PAUSE,
 	/* both ways */
 	AGENT_DATA = 32,
 	AGENT_EOF,

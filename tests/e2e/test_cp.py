@@ -13,14 +13,6 @@ import unittest
 from lib.hull import HullTest, main
 
 
-# What another isolation level does not do, and why.
-DIFFERS = {
-    "sandbox": {
-        "test_paused": "a paused kernel answers nobody: refused, test_sandbox.py",
-    },
-}
-
-
 class Copy(HullTest):
     """Every rule in a running and in a stopped container."""
 

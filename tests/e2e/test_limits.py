@@ -54,7 +54,6 @@ DIFFERS = {
         "test_number_of_processes": "it reads the host's group, which bounds the machine; the workload's limits are its own kernel's: test_sandbox.py",
         "test_swap": "it reads the host's group, which bounds the machine; the workload's limits are its own kernel's: test_sandbox.py",
         "test_fork_bomb": "it reads the host's group, which bounds the machine; the workload's limits are its own kernel's: test_sandbox.py",
-        "test_paused_and_killed": "a paused kernel answers nobody, not even with new limits",
         "test_processors_of_choice": "its kernel sees one processor",
         "test_rate_of_a_device": "what is written passes the page cache of hull-files",
     },

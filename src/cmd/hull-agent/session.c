@@ -159,6 +159,18 @@ static void answer_stats(struct agent *a, uint32_t session)
 		agent_link_send(&a->link, AGENT_STATS_ARE, session, 0, 0, &stats, sizeof(stats));
 }
 
+static void answer_pause(struct agent *a, uint32_t session, bool pause)
+{
+	struct err err = ERR_INIT;
+	int r = a->handle.pid <= 0 ? err_set(&err, ERR_CONFLICT, 0, "container is not running") :
+		pause		   ? isolation_container.pause(&a->handle, &err) :
+				     isolation_container.resume(&a->handle, &err);
+	if (r < 0)
+		agent_link_send_error(&a->link, session, &err);
+	else
+		agent_link_send(&a->link, AGENT_OK, session, 0, 0, NULL, 0);
+}
+
 /* ---- the end of a process ---- */
 
 static void tell_exit(struct session *s);
@@ -585,6 +597,10 @@ void session_frame(struct agent *a, const struct agent_frame *f, const char *pay
 		boot_power_off();
 	if (f->type == AGENT_STATS) {
 		answer_stats(a, f->session);
+		return;
+	}
+	if (f->type == AGENT_PAUSE) {
+		answer_pause(a, f->session, f->arg);
 		return;
 	}
 	if (f->type == AGENT_NAMES) {

@@ -62,6 +62,7 @@ static void frame(struct agent_link *link, const struct agent_frame *f, const ch
 	case AGENT_RESIZE:
 	case AGENT_STATS:
 	case AGENT_TOP:
+	case AGENT_PAUSE:
 	case AGENT_DATA:
 	case AGENT_EOF:
 	case AGENT_COPY:

@@ -45,7 +45,7 @@ int guest_connect(const struct isolation_handle *handle, int *ret, struct err *e
 }
 
 /* Send one request, with its document if it has one, and wait for the answer. */
-static int ask(const struct isolation_handle *handle, enum agent_type type, const struct buf *document, void *answer, size_t size,
+static int ask(const struct isolation_handle *handle, enum agent_type type, uint32_t arg, const struct buf *document, void *answer, size_t size,
 	       int timeout_s, struct err *err)
 {
 	static char payload[AGENT_PAYLOAD_MAX];
@@ -59,7 +59,7 @@ static int ask(const struct isolation_handle *handle, enum agent_type type, cons
 	if (document)
 		r = agent_write_frame(fd, AGENT_DOCUMENT, AGENT_SESSION_WORKLOAD, AGENT_DOC_SPEC, 0, document->data, document->len);
 	if (r == 0)
-		r = agent_write_frame(fd, (uint16_t)type, AGENT_SESSION_WORKLOAD, 0, 0, NULL, 0);
+		r = agent_write_frame(fd, (uint16_t)type, AGENT_SESSION_WORKLOAD, 0, arg, NULL, 0);
 	if (r == 0)
 		r = agent_read_frame(fd, &f, payload);
 	if (r == -EAGAIN)
@@ -75,6 +75,11 @@ static int ask(const struct isolation_handle *handle, enum agent_type type, cons
 	if (size)
 		memcpy(answer, payload, size);
 	return 0;
+}
+
+int guest_ask_pause(const struct isolation_handle *handle, bool pause, int timeout_s, struct err *err)
+{
+	return ask(handle, AGENT_PAUSE, pause, NULL, NULL, 0, timeout_s, err);
 }
 
 int guest_signal(const struct isolation_handle *handle, int signo, bool all, struct err *err)
@@ -100,7 +105,13 @@ int guest_update(const struct isolation_handle *handle, const struct spec_resour
 	guest_limits_inside(res, &limits);
 	int r = runtime_spec_write_resources(&limits, &text);
 	spec_resources_done(&limits);
-	r = r < 0 ? err_set(err, ERR_SYSTEM, r, "write the limits") : ask(handle, AGENT_UPDATE, &text, NULL, 0, ANSWER_TIMEOUT_S, err);
+	if (r < 0)
+		return err_set(err, ERR_SYSTEM, r, "write the limits");
+	int mark = -1;
+	r = guest_wake(handle, &mark, err);
+	if (r == 0)
+		r = ask(handle, AGENT_UPDATE, 0, &text, NULL, 0, ANSWER_TIMEOUT_S, err);
+	guest_sleep_again(handle, mark);
 	if (r < 0)
 		return r;
 	guest_limits_outside(res, &limits);
@@ -127,7 +138,7 @@ int guest_stats(const struct isolation_handle *handle, struct isolation_stats *r
 		return r;
 	/* Processors and disks as the host counts them: the whole machine. Memory and
 	 * processes as the workload's own kernel does, as for a container. */
-	r = ask(handle, AGENT_STATS, NULL, &inside, sizeof(inside), STATS_TIMEOUT_S, &ignored);
+	r = ask(handle, AGENT_STATS, 0, NULL, &inside, sizeof(inside), STATS_TIMEOUT_S, &ignored);
 	if (r < 0 && ignored.kind == ERR_TIMEOUT)
 		is_asleep = true;
 	if (r < 0 && (is_asleep || last_stats(handle, &inside) < 0))
@@ -173,14 +184,23 @@ static int receive_text(int fd, struct buf *ret, struct err *err)
 	}
 }
 
-int guest_processes(const struct isolation_handle *handle, struct buf *ret, struct err *err)
+static int ask_processes(const struct isolation_handle *handle, struct buf *ret, struct err *err)
 {
 	CLEANUP_FD int fd = -1;
 	int r = guest_connect(handle, &fd, err);
 	if (r < 0)
 		return r;
 	r = agent_write_frame(fd, AGENT_TOP, AGENT_SESSION_WORKLOAD, 0, 0, NULL, 0);
-	r = r < 0 ? err_set(err, ERR_SYSTEM, r, "ask the guest") : receive_text(fd, ret, err);
+	return r < 0 ? err_set(err, ERR_SYSTEM, r, "ask the guest") : receive_text(fd, ret, err);
+}
+
+int guest_processes(const struct isolation_handle *handle, struct buf *ret, struct err *err)
+{
+	int mark = -1;
+	int r = guest_wake(handle, &mark, err);
+	if (r == 0)
+		r = ask_processes(handle, ret, err);
+	guest_sleep_again(handle, mark);
 	/* It is shown to people. */
 	for (size_t i = 0; r == 0 && i < ret->len; i++)
 		if (((unsigned char)ret->data[i] < ' ' && ret->data[i] != '\t' && ret->data[i] != '\n') || ret->data[i] == 127)
@@ -210,5 +230,6 @@ int guest_destroy(const struct isolation_handle *handle, struct err *err)
 		(void)unlinkat(dir, GUEST_SOCKET_NAME, 0);
 		(void)unlinkat(dir, GUEST_STATS_NAME, 0);
 	}
+	guest_forget_pause(handle);
 	return isolation_container.destroy(handle, err);
 }

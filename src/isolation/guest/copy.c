@@ -86,8 +86,8 @@ static void told(void *ctx, uint32_t events)
 		(void)!loop_watch(&c->loop, &c->control, 0);
 }
 
-int guest_copy_files(const struct isolation_handle *handle, const void *order, size_t len, bool sends, int control, int data,
-		     struct err *err)
+static int copy_files(const struct isolation_handle *handle, const void *order, size_t len, bool sends, int control, int data,
+		      struct err *err)
 {
 	static struct copy c;
 	int fd = -1, copy = fcntl(data, F_DUPFD_CLOEXEC, 0);
@@ -122,4 +122,15 @@ int guest_copy_files(const struct isolation_handle *handle, const void *order, s
 	agent_sink_close(&c.from_guest);
 	agent_source_close(&c.to_guest);
 	return r < 0 && !err_is_set(err) ? err_set(err, ERR_SYSTEM, r, "copy by way of the guest") : r;
+}
+
+int guest_copy_files(const struct isolation_handle *handle, const void *order, size_t len, bool sends, int control, int data,
+		     struct err *err)
+{
+	int mark = -1;
+	int r = guest_wake(handle, &mark, err);
+	if (r == 0)
+		r = copy_files(handle, order, len, sends, control, data, err);
+	guest_sleep_again(handle, mark);
+	return r;
 }

@@ -50,7 +50,19 @@ int guest_start(const struct guest_level *level, const struct runtime_spec *spec
 int guest_exec(const struct isolation_handle *handle, const struct runtime_spec *spec, const struct spec_process *process,
 	       const struct isolation_io *io, pid_t *ret_pid, int *ret_pidfd, int *ret_pty, struct err *err);
 
+/* ---- pause.c ---- */
+int guest_pause(const struct isolation_handle *handle, struct err *err);
+int guest_resume(const struct isolation_handle *handle, struct err *err);
+/* Around a question: the machine of a paused guest answers, the workload stands
+ * still. *ret_mark goes to guest_sleep_again(); -1: it is not paused. */
+int guest_wake(const struct isolation_handle *handle, int *ret_mark, struct err *err) MUST_CHECK;
+void guest_sleep_again(const struct isolation_handle *handle, int mark);
+/* Of one that is gone. */
+void guest_forget_pause(const struct isolation_handle *handle);
+
 /* ---- control.c: by handle ---- */
+/* Have the agent stop the workload, or let it go on. ERR_CONFLICT: it is not running. */
+int guest_ask_pause(const struct isolation_handle *handle, bool pause, int timeout_s, struct err *err);
 int guest_signal(const struct isolation_handle *handle, int signo, bool all, struct err *err);
 int guest_update(const struct isolation_handle *handle, const struct spec_resources *res, struct err *err);
 int guest_stats(const struct isolation_handle *handle, struct isolation_stats *ret, struct err *err);

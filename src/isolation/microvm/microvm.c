@@ -30,16 +30,6 @@ static int start(const struct runtime_spec *spec, const struct isolation_io *io,
 }
 
 /* The vCPUs are threads like any others: the control group stops them. */
-static int pause_machine(const struct isolation_handle *handle, struct err *err)
-{
-	return isolation_container.pause(handle, err);
-}
-
-static int resume_machine(const struct isolation_handle *handle, struct err *err)
-{
-	return isolation_container.resume(handle, err);
-}
-
 static int pids(const struct isolation_handle *handle, pid_t **ret, size_t *ret_n, struct err *err)
 {
 	return isolation_container.pids(handle, ret, ret_n, err);
@@ -51,8 +41,8 @@ const struct isolation isolation_microvm = {
 	.start = start,
 	.exec = guest_exec,
 	.signal = guest_signal,
-	.pause = pause_machine,
-	.resume = resume_machine,
+	.pause = guest_pause,
+	.resume = guest_resume,
 	.update = guest_update,
 	.stats = guest_stats,
 	.watch_memory = guest_watch_memory,
