@@ -3,10 +3,10 @@
  * values, so that inspect and every listing share it.
  *
  * Knows {{.A.B}}, {{$x}} variables, pipes, parentheses, literals, comments and
- * trim marks, if/else if/else, with, range/else, and the functions json, join,
- * split, lower, upper, title, len, index, slice, print, println, printf, eq, ne,
- * lt, le, gt, ge, and, or, not, truncate, pad, quote, table. What is missing
- * prints as "<no value>"; a field that the object itself has not is an error. Output and nesting are bounded. */
+ * trim marks, if/else if/else, with, range/else, and the functions of
+ * format_functions.c. What is missing prints as "<no value>"; a field that the object
+ * itself has not is an error. Maps are printed and gone over by their keys' order, as
+ * Go does. Output and nesting are bounded. */
 #pragma once
 
 #include <stdio.h>

@@ -36,6 +36,9 @@ static const struct {
 	{ "{{println .Name}}", "/web\n" },
 	{ "{{.Name}}{{println}}{{print}}x", "/web\nx" },
 	{ "{{$x := .Name}}{{$x}}", "/web" },
+	{ "{{.State}}", "map[ExitCode:0 Pid:42 Running:true]" },
+	{ "{{range $k, $v := .State}}{{$k}} {{end}}", "ExitCode Pid Running " },
+	{ "<{{pad .Name 1 2}}>", "< /web  >" },
 	{ "{{printf \"%5d|%-3s|\" .State.Pid \"a\"}}", "   42|a  |" },
 };
 
