@@ -101,13 +101,14 @@ void jw_bool(struct json_writer *w, bool v);
 void jw_null(struct json_writer *w);
 void jw_value(struct json_writer *w, const struct json *v); /* a parsed value; NULL writes null */
 void jw_strv(struct json_writer *w, const struct strv *sv); /* an array */
+/* "name=value" strings as the members of an object; without "=" the value is "". */
+void jw_pairs(struct json_writer *w, const struct strv *pairs);
 
 /* Key and value in one. */
 void jw_kv_str(struct json_writer *w, const char *key, const char *s);
 void jw_kv_i64(struct json_writer *w, const char *key, int64_t v);
 void jw_kv_bool(struct json_writer *w, const char *key, bool v);
 void jw_kv_strv(struct json_writer *w, const char *key, const struct strv *sv);
-/* "name=value" strings as the members of an object; without "=" the value is "". */
 void jw_kv_pairs(struct json_writer *w, const char *key, const struct strv *pairs);
 
 /* 0, or the first error (-E2BIG, -ENOMEM). */

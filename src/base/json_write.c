@@ -281,9 +281,8 @@ void jw_kv_strv(struct json_writer *w, const char *key, const struct strv *sv)
 	jw_strv(w, sv);
 }
 
-void jw_kv_pairs(struct json_writer *w, const char *key, const struct strv *pairs)
+void jw_pairs(struct json_writer *w, const struct strv *pairs)
 {
-	jw_key(w, key);
 	jw_object(w);
 	for (size_t i = 0; i < pairs->n; i++) {
 		const char *pair = pairs->v[i], *eq = strchrnul(pair, '=');
@@ -291,6 +290,12 @@ void jw_kv_pairs(struct json_writer *w, const char *key, const struct strv *pair
 		jw_kv_str(w, name, *eq ? eq + 1 : "");
 	}
 	jw_object_end(w);
+}
+
+void jw_kv_pairs(struct json_writer *w, const char *key, const struct strv *pairs)
+{
+	jw_key(w, key);
+	jw_pairs(w, pairs);
 }
 
 int json_writer_finish(struct json_writer *w)
