@@ -21,39 +21,10 @@
 #include "network_policy.h"
 #include "network_rate.h"
 #include "ports.h"
+#include "restart_wish.h"
 #include "volume_mounts.h"
 
 /* ---- the end of one ---- */
-
-static bool policy_restarts(const struct container_config *config, const struct run_state *run)
-{
-	enum restart_policy policy;
-	uint32_t retries = 0;
-	struct err ignored = ERR_INIT;
-	if (run->stopped_by_user || restart_policy_parse(config->restart_policy ? config->restart_policy : "", &policy, &retries, &ignored) < 0)
-		return false;
-	if (config->restart_max_retries)
-		retries = (uint32_t)config->restart_max_retries;
-	/* A killed monitor takes its workload along: that is a failure. */
-	return policy == RESTART_ALWAYS || policy == RESTART_UNLESS_STOPPED ||
-	       (policy == RESTART_ON_FAILURE && (!retries || run->restart_count < retries));
-}
-
-/* Its monitor was starting it once more. */
-static bool dies_again(const struct container *c)
-{
-	return c->run.status == RUN_CREATED && c->run.restart_count > 0;
-}
-
-/* Only while the run state is there: after a reboot it is for engine_boot(). */
-static bool wants_restart(struct container *c)
-{
-	struct err ignored = ERR_INIT;
-	if (c->auto_remove || !c->run.magic ||
-	    (c->run.status != RUN_RUNNING && c->run.status != RUN_PAUSED && c->run.status != RUN_RESTARTING && !dies_again(c)))
-		return false;
-	return container_load_config(c, &ignored) == 0 && policy_restarts(c->config, &c->run);
-}
 
 /* As a monitor leaves it for `internal restart`, so that counting goes on. */
 static int leave_restarting(struct engine *engine, struct container *c, struct err *err)
@@ -95,7 +66,7 @@ static int start_again(struct engine *engine, struct container *c, struct err *e
 	const struct isolation *back_end;
 	struct isolation_handle handle = container_handle(c);
 	struct err why = ERR_INIT; /* recorded by the launch itself */
-	bool is_told = dies_again(c);
+	bool is_told = run_dies_again(&c->run);
 	int r = isolation_get(c->level, &back_end, err);
 	if (r == 0)
 		r = back_end->destroy(&handle, err);
@@ -135,7 +106,7 @@ int recover_ended(struct engine *engine, struct container *c, struct err *err)
 {
 	if (c->is_new && !c->run.started_ns)
 		return container_remove_everything(engine, c, true, err);
-	if (!c->monitor_is_alive && wants_restart(c))
+	if (!c->monitor_is_alive && container_wants_restart(c))
 		return start_again(engine, c, err);
 	return container_end_run(engine, c, err);
 }

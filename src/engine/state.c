@@ -7,6 +7,7 @@
 #include <signal.h>
 
 #include "process.h"
+#include "restart_wish.h"
 
 /* What ps needs stands in columns of its own, so that a listing of a thousand
  * containers parses no JSON. */
@@ -441,6 +442,13 @@ int container_load_config(struct container *c, struct err *err)
 	if (c->config)
 		return 0;
 	return container_config_parse(c->config_text, strlen(c->config_text), &c->config, err);
+}
+
+bool container_wants_restart(struct container *c)
+{
+	struct err ignored = ERR_INIT;
+	return !c->auto_remove && run_was_cut_off(&c->run) && container_load_config(c, &ignored) == 0 &&
+	       run_policy_restarts(&c->run, c->config);
 }
 
 struct isolation_handle container_handle(const struct container *c)

@@ -85,6 +85,8 @@ void container_list_free(struct container **list, size_t n);
 /* Read status again. */
 int container_refresh(struct engine *engine, struct container *c, struct err *err) MUST_CHECK;
 int container_load_config(struct container *c, struct err *err) MUST_CHECK;
+/* Whether recovery starts it once more, should its monitor be dead. */
+bool container_wants_restart(struct container *c);
 static inline bool container_is_running(const struct container *c)
 {
 	return c->status == CONTAINER_RUNNING || c->status == CONTAINER_PAUSED || c->status == CONTAINER_RESTARTING;
