@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "containers.h"
 
 /* More rotated files than anybody keeps. */
 #define FILES_MAX 1000
@@ -248,8 +249,11 @@ static void notice_truncation(int fd)
 static bool may_write(struct reader *r)
 {
 	struct err ignored = ERR_INIT;
-	return container_refresh(r->engine, r->c, &ignored) == 0 &&
-	       (container_is_running(r->c) || r->c->status == CONTAINER_RESTARTING);
+	int result = container_refresh(r->engine, r->c, &ignored);
+	/* Nobody else may come who starts it again. */
+	if (result == 0 && r->c->is_orphaned && containers_finish(r->engine, r->c->id, &ignored) == 0)
+		result = container_refresh(r->engine, r->c, &ignored);
+	return result == 0 && (container_is_running(r->c) || r->c->status == CONTAINER_RESTARTING);
 }
 
 /* Wait for a change of the folder or the end of the monitor. */

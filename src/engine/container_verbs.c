@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "container_lock.h"
 #include "clock.h"
@@ -18,6 +19,9 @@
 #include "signal_names.h"
 #include "spec_builder.h"
 #include "user_lookup.h"
+
+#define STARTER_NAPS   500
+#define STARTER_NAP_NS 10000000
 
 static int not_running(const struct container *c, struct err *err)
 {
@@ -93,6 +97,29 @@ static int stop_signal(struct engine *engine, struct container *c, uint32_t sign
 	return str_is_empty(name) || signal_parse(name, &number, &ignored) < 0 ? SIGTERM : number;
 }
 
+/* Between two monitors of a restart nobody takes the question: whoever starts the
+ * next one has the container's lock, or is about to take it; where that one died,
+ * this goes on for it. */
+static int request_stop(struct engine *engine, struct container *c, uint32_t timeout_s, uint32_t signo, int *ret_sock,
+			struct err *err)
+{
+	const struct timespec nap = { 0, STARTER_NAP_NS };
+	for (int tries = 0;; tries++) {
+		struct err why = ERR_INIT;
+		int r = request(engine, c, MON_STOP, timeout_s, signo, ret_sock, &why);
+		if (r == 0 || c->status != CONTAINER_RESTARTING || tries == STARTER_NAPS) {
+			*err = why;
+			return r;
+		}
+		nanosleep(&nap, NULL);
+		r = containers_finish(engine, c->id, err);
+		if (r >= 0)
+			r = container_refresh(engine, c, err);
+		if (r < 0)
+			return r;
+	}
+}
+
 int containers_stop(struct engine *engine, const char *name, uint32_t timeout_s, uint32_t signo, struct err *err)
 {
 	CLEANUP_CONTAINER struct container *c = NULL;
@@ -110,7 +137,7 @@ int containers_stop(struct engine *engine, const char *name, uint32_t timeout_s,
 	if (r < 0 || !container_is_running(c))
 		return r;
 	int64_t asked_ns = clock_wall_ns();
-	r = request(engine, c, MON_STOP, timeout_s, signo, &sock, err);
+	r = request_stop(engine, c, timeout_s, signo, &sock, err);
 	FAULT_HERE("stop.asked");
 	if (r == 0) {
 		/* The die it causes may be told before. */

@@ -267,6 +267,9 @@ static void merge_started(struct container *c, bool has_run)
 	/* Being started once more. */
 	if (c->status == CONTAINER_CREATED && c->has_been_started)
 		c->status = c->run.restart_count ? CONTAINER_RESTARTING : CONTAINER_EXITED;
+	/* Its monitor was killed: whoever has the container now, or comes next, does so. */
+	if (is_over && container_wants_restart(c))
+		c->status = CONTAINER_RESTARTING;
 	if (c->run.started_ns) {
 		c->started_ns = c->run.started_ns;
 		c->has_been_started = true;

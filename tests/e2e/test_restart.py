@@ -2,12 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Lives of containers: restart policies, stopping, signals, what survives whose
 death, what happens when the machine comes up again."""
+import contextlib
+import fcntl
 import json
 import os
 import pathlib
 import shutil
 import signal
 import sqlite3
+import struct
 import subprocess
 import time
 import unittest
@@ -16,6 +19,7 @@ from lib import leaks
 from lib.hull import HullTest, main
 
 NONE = ("--network", "none")
+F_OFD_SETLKW = 38
 
 
 class Life(HullTest):
@@ -205,11 +209,48 @@ class Life(HullTest):
         self.eventually(lambda: self.status("wr") == "restarting" and self.count("wr") >= 3, 20)
         for pid, name in leaks.processes(self.hull).items():
             if name == "hull-monitor":
-                os.kill(pid, signal.SIGKILL)
-        # Between the dead monitor and the next one it may be seen as exited, too.
-        self.eventually(lambda: self.status("wr") == "exited" and self.count("wr") == 6, 20)
+                with contextlib.suppress(ProcessLookupError):  # it has handed over to the next one
+                    os.kill(pid, signal.SIGKILL)
+        seen = []
+
+        def has_ended():
+            c = json.loads(self.hull.out("inspect", "wr"))[0]
+            seen.append((c["State"]["Status"], c["RestartCount"]))
+            return seen[-1][0] == "exited"
+        self.eventually(has_ended, 60)
+        self.assertEqual(seen[-1], ("exited", 6), seen)
+        self.assertLessEqual({status for status, _ in seen[:-1]}, {"restarting", "running"})
         time.sleep(0.5)
         self.assertEqual((self.status("wr"), self.count("wr")), ("exited", 6))
+
+    def lock_byte(self, name):
+        return int(json.loads(self.hull.out("inspect", name))[0]["Id"][:15], 16)
+
+    def hold(self, name):
+        """The lock of a container, as a hull has it that starts it again."""
+        held = open(self.hull.run_dir / "lock", "r+b")
+        byte = self.lock_byte(name)
+        fcntl.fcntl(held, F_OFD_SETLKW, struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0))
+        return held
+
+    def test_monitor_killed_and_somebody_is_at_it(self):
+        self.sleeper("at", "--restart", "always")
+        self.sleeper("no")
+        with self.hold("at"), self.hold("no"):
+            self.kill_monitor("at")
+            self.kill_monitor("no")
+            self.assertEqual((self.status("at"), self.status("no")), ("restarting", "exited"))
+        self.assertEqual((self.status("at"), self.status("no")), ("running", "exited"))
+        byte = str(self.lock_byte("at"))
+        with self.hold("at") as held:
+            self.kill_monitor("at")
+            stop = self.hull.start("stop", "-t", "0", "at")
+            # It waits for the lock; with nobody to stop, it was done before.
+            self.eventually(lambda: any(line.split()[1] == "->" and line.split()[-1] == byte for line in open("/proc/locks", encoding="ascii")), 60)
+            held.close()
+            _, err = stop.communicate(timeout=60)
+            self.assertEqual((stop.returncode, err), (0, b""))
+        self.assertEqual(self.status("at"), "exited")
 
     def test_foreground_run_of_a_killed_monitor(self):
         process = self.hull.start("run", "--rm", "--name", "fm", *NONE, "demo", "sh", "-c", "echo a; sleep 600")
