@@ -46,13 +46,27 @@ static bool is_attached(const struct container *c)
 	return (c->status == CONTAINER_RUNNING || c->status == CONTAINER_PAUSED) && c->run.pid > 0;
 }
 
+/* Who changes its networks where its own kernel has them; NULL: they are in the network
+ * namespace. */
+static const struct isolation *guest_of(const struct container *c)
+{
+	const struct isolation *back_end = NULL;
+	struct err ignored = ERR_INIT;
+	return guest_boot_is_needed(c->level) && isolation_get(c->level, &back_end, &ignored) == 0 && back_end->connect ? back_end : NULL;
+}
+
 /* The default routes as they ought to be by the rows. */
-static int set_routes(struct engine *engine, const char *id, int netns, struct err *err)
+static int set_routes(struct engine *engine, const struct container *c, int netns, struct err *err)
 {
 	CLEANUP_GATEWAYS struct endpoint_gateways g = { 0 };
-	int r = endpoint_gateways_find(engine, id, &g, err);
+	const struct isolation *guest = guest_of(c);
+	const struct isolation_handle handle = container_handle(c);
+	int r = endpoint_gateways_find(engine, c->id, &g, err);
 	struct net_route routes[] = { { AF_INET, g.v4.interface, g.v4.gateway }, { AF_INET6, g.v6.interface, g.v6.gateway } };
-	return r < 0 ? r : net_set_default_routes(netns, routes, ARRAY_LEN(routes), err);
+	if (r < 0)
+		return r;
+	return guest ? guest->set_routes(&handle, routes, ARRAY_LEN(routes), err) :
+		       net_set_default_routes(netns, routes, ARRAY_LEN(routes), err);
 }
 
 /* ---- finding ---- */
@@ -77,12 +91,6 @@ static int take_container(struct engine *engine, const char *name, struct contai
 
 static int check_mode(const struct container *c, const struct network *n, const char *verb, struct err *err)
 {
-	if (guest_boot_is_needed(c->level) && is_attached(c)) {
-		int r = err_set(err, ERR_UNSUPPORTED, 0, "networks of %s can be changed when it is stopped", c->name);
-		err_why(err, "its own kernel has the links that it was started with");
-		err_hint(err, "hull stop %s, %s, hull start %s", c->name, verb, c->name);
-		return r;
-	}
 	const char *mode = c->config->network_mode ? c->config->network_mode : "";
 	if (n && n->driver == DRIVER_HOST)
 		return err_set(err, ERR_INVALID, 0, "container cannot be disconnected from host network or connected to host network");
@@ -100,10 +108,11 @@ static int check_mode(const struct container *c, const struct network *n, const 
 	return 0;
 }
 
-/* A guest with a kernel of its own has the interfaces that it booted with. */
+/* A guest with a kernel of its own may have the interfaces that it booted with, and no
+ * other. */
 static int check_level(const struct container *c, struct err *err)
 {
-	if (!is_attached(c) || c->level == ISOLATION_CONTAINER)
+	if (!is_attached(c) || c->level == ISOLATION_CONTAINER || guest_of(c))
 		return 0;
 	int r = err_set(err, ERR_UNSUPPORTED, 0, "the networks of container %s cannot be changed while it runs", c->name);
 	err_why(err, "at the level %s it has a kernel of its own, with the interfaces that it booted with", isolation_level_name(c->level));
@@ -218,7 +227,9 @@ static int detach(struct engine *engine, const struct container *c, const struct
 		r = net_detach(&i, 1, err);
 	if (r < 0 || !is_attached(c) || open_netns(c, &netns, &ignored) < 0)
 		return r;
-	return net_remove_inside(netns, e->interface, err);
+	const struct isolation *guest = guest_of(c);
+	const struct isolation_handle handle = container_handle(c);
+	return guest ? guest->disconnect(&handle, e->interface, e->mac, err) : net_remove_inside(netns, e->interface, err);
 }
 
 /* It holds nothing any more; whose it is is told until all has followed. */
@@ -269,8 +280,16 @@ static int take_away(struct engine *engine, const struct container *c, const cha
 	if (r == 0 && is_attached(c))
 		r = name_service_publish(engine, c, err);
 	if (r == 0 && is_attached(c) && open_netns(c, &netns, &ignored) == 0)
-		r = set_routes(engine, c->id, netns, err);
+		r = set_routes(engine, c, netns, err);
 	return r < 0 ? r : forget(engine, c->id, network, is_told, err);
+}
+
+/* The interface itself, both ends. */
+static int plug(const struct container *c, int netns, const struct spec_interface *i, struct err *err)
+{
+	const struct isolation *guest = guest_of(c);
+	const struct isolation_handle handle = container_handle(c);
+	return guest ? guest->connect(&handle, i, name_service_is_wanted(c->config, i, 1), err) : net_attach(netns, i, 1, err);
 }
 
 static int attach(struct engine *engine, struct container *c, const struct spec_interface *i, struct err *err)
@@ -284,11 +303,11 @@ static int attach(struct engine *engine, struct container *c, const struct spec_
 	if (r == 0)
 		r = network_policies_enter(engine, c, err);
 	if (r == 0)
-		r = net_attach(netns, i, 1, err);
+		r = plug(c, netns, i, err);
 	if (r == 0)
 		r = FAULT("connect.attached");
 	if (r == 0)
-		r = set_routes(engine, c->id, netns, err);
+		r = set_routes(engine, c, netns, err);
 	if (r == 0)
 		r = ports_follow(engine, c->id, err);
 	if (r == 0)

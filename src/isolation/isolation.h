@@ -32,6 +32,7 @@ const char *isolation_level_name(enum isolation_level level);
 int isolation_level_parse(const char *name, enum isolation_level *ret, struct err *err) MUST_CHECK;
 
 struct buf;
+struct net_route;
 
 struct isolation_handle {
 	pid_t pid;                /* PID 1 of the workload, in the host's numbering */
@@ -141,6 +142,15 @@ struct isolation {
 	 * Returns when it is over; NULL: enter_files is to be used. */
 	int (*copy_files)(const struct isolation_handle *handle, const void *order, size_t len, bool sends, int control, int data,
 			  struct err *err);
+
+	/* Networks of a workload that runs, where its interfaces are another kernel's; NULL:
+	 * they cannot change while it runs, or (at the level container) they are made by
+	 * net_attach.h. connect() makes the host's end, too; @has_names: questions for
+	 * names are answered from now on. disconnect() is of an interface whose host's end
+	 * is gone, and success when there is none. Each blocks until the guest has done it. */
+	int (*connect)(const struct isolation_handle *handle, const struct spec_interface *i, bool has_names, struct err *err);
+	int (*disconnect)(const struct isolation_handle *handle, const char *name, const char *mac, struct err *err);
+	int (*set_routes)(const struct isolation_handle *handle, const struct net_route *routes, size_t n, struct err *err);
 
 	/* Kill what is left of the workload and remove everything outside its
 	 * state folder that start() may have made (processes, cgroups). Works

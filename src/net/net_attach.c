@@ -270,6 +270,14 @@ int net_set_default_routes(int netns_fd, const struct net_route *routes, size_t 
 	return n ? in_namespace(netns_fd, route_inside, &in, err) : 0;
 }
 
+int net_route_own(const struct net_route *routes, size_t n, struct err *err)
+{
+	CLEANUP_FD int sock = -1;
+	struct inside in = { .routes = routes, .n = n };
+	int r = nl_open(NETLINK_ROUTE, &sock);
+	return r < 0 ? err_set(err, ERR_SYSTEM, r, "open a netlink socket") : route_inside(sock, &in, err);
+}
+
 int net_remove_inside(int netns_fd, const char *interface, struct err *err)
 {
 	struct inside in = { .remove = interface };

@@ -38,5 +38,7 @@ struct net_route {
 	const char *interface, *gateway;
 };
 int net_set_default_routes(int netns_fd, const struct net_route *routes, size_t n, struct err *err) MUST_CHECK;
+/* The same in the network namespace of the caller. */
+int net_route_own(const struct net_route *routes, size_t n, struct err *err) MUST_CHECK;
 /* Remove the link @interface in @netns_fd; one that is gone is success. */
 int net_remove_inside(int netns_fd, const char *interface, struct err *err) MUST_CHECK;

@@ -10,6 +10,7 @@
 
 #include "cleanup.h"
 #include "link.h"
+#include "net_rate.h"
 
 #define TUN_DEVICE "/dev/net/tun"
 
@@ -63,6 +64,10 @@ int net_tap_open(const struct spec_interface *i, int *ret_fd, struct err *err)
 		r = link_set_port_isolated(sock, i->host_name);
 	if (r < 0)
 		return err_set(err, ERR_SYSTEM, r, "connect %s to the bridge %s", i->name, i->bridge);
+	const struct net_rate rate = { i->rate_in, i->rate_out };
+	r = rate.in || rate.out ? net_rate_set(i->host_name, &rate, err) : 0;
+	if (r < 0)
+		return r;
 	*ret_fd = TAKE_FD(fd);
 	return 0;
 }

@@ -122,6 +122,21 @@ static void bell_rang(void *ctx, uint32_t events)
 	ring_ready(l);
 }
 
+/* As read(2). */
+static ssize_t receive(struct agent_link *l)
+{
+	size_t n = 0;
+	if (!l->takes_fds)
+		return read(l->source.fd, l->in + l->in_len, sizeof(l->in) - l->in_len);
+	/* One that nobody took. */
+	cleanup_fd(&l->passed_fd);
+	ssize_t got = fd_recv(l->source.fd, l->in + l->in_len, sizeof(l->in) - l->in_len, &l->passed_fd, 1, &n);
+	if (got >= 0)
+		return got;
+	errno = (int)-got;
+	return -1;
+}
+
 static void ready(void *ctx, uint32_t events)
 {
 	struct agent_link *l = ctx;
@@ -129,7 +144,7 @@ static void ready(void *ctx, uint32_t events)
 	if (events & EPOLLOUT || l->out.len)
 		r = flush(l);
 	if (r == 0 && events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
-		ssize_t n = read(l->source.fd, l->in + l->in_len, sizeof(l->in) - l->in_len);
+		ssize_t n = receive(l);
 		if (n > 0) {
 			l->in_len += (size_t)n;
 			r = take_frames(l);
@@ -150,6 +165,7 @@ int agent_link_open(struct agent_link *l, struct loop *loop, int fd)
 	l->loop = loop;
 	l->source = (struct loop_source){ .fd = fd, .ready = ready, .ctx = l };
 	l->out = BUF_INIT(AGENT_QUEUE_MAX);
+	l->passed_fd = -1;
 	int r = fd_set_nonblock(fd, true);
 	return r < 0 ? r : loop_watch(loop, &l->source, EPOLLIN);
 }
@@ -175,6 +191,8 @@ void agent_link_close(struct agent_link *l)
 	int fd = loop_remove(l->loop, &l->source);
 	cleanup_fd(&fd);
 	buf_free(&l->out);
+	if (l->takes_fds)
+		cleanup_fd(&l->passed_fd);
 	l->in_len = 0;
 }
 

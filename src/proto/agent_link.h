@@ -26,6 +26,10 @@ struct agent_link {
 	struct agent_ring ring; /* with one, the descriptor is only its bell */
 	bool has_ring;
 	struct loop_timer again; /* there is more in the ring */
+	/* Set before it is opened (a Unix socket): a descriptor that came with the frame
+	 * is here while frame() runs, which may take it; -1: none. */
+	bool takes_fds;
+	int passed_fd;
 	/* A whole frame, checked by agent_frame_check(). The payload is only
 	 * valid during the call. May send, and may close the link. */
 	void (*frame)(struct agent_link *link, const struct agent_frame *f, const char *payload);

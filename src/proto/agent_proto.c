@@ -17,6 +17,9 @@ static const struct {
 	{ AGENT_COPY, 1, AGENT_PAYLOAD_MAX },
 	{ AGENT_NAMES, 1, AGENT_NAMES_MAX },
 	{ AGENT_ERROR, sizeof(struct agent_error), sizeof(struct agent_error) },
+	{ AGENT_CONNECT, sizeof(struct agent_interface), sizeof(struct agent_interface) },
+	{ AGENT_DISCONNECT, sizeof(struct agent_interface), sizeof(struct agent_interface) },
+	{ AGENT_ROUTES, sizeof(struct agent_routes), sizeof(struct agent_routes) },
 	{ AGENT_STATS_ARE, sizeof(struct agent_stats), sizeof(struct agent_stats) },
 };
 

@@ -25,6 +25,10 @@
  *                        COPY both ways, DATA one way; at the end EXIT | ERROR
  *   COPY                 a struct copy_message
  *   PAUSE (arg = 1: stop the workload, 0: let it go on) -> OK | ERROR
+ *   CONNECT              struct agent_interface, document SPEC with that interface: the machine has
+ *                        one more. Over guest.sock its tap comes along -> OK | ERROR
+ *   DISCONNECT           struct agent_interface: it is to go -> OK | ERROR
+ *   ROUTES               struct agent_routes: the default routes -> OK | ERROR
  *   SHUTDOWN             end everything and power off
  *   DATA, EOF, CREDIT    of a stream of a session (enum agent_stream): a side may
  *                        send AGENT_WINDOW bytes, then as many as CREDIT (arg)
@@ -63,6 +67,9 @@ enum agent_type {
 	AGENT_TOP,
 	AGENT_UPDATE,
 	AGENT_FILES,
+	AGENT_CONNECT,
+	AGENT_DISCONNECT,
+	AGENT_ROUTES,
 	AGENT_SHUTDOWN,
 	AGENT_PAUSE,
 	/* both ways */
@@ -129,6 +136,20 @@ struct agent_file {
 struct agent_error {
 	int32_t kind, errnum;
 	char msg[600], why[240], hint[240];
+};
+
+struct agent_interface {
+	char name[16]; /* as the workload sees it */
+	uint8_t mac[6];
+	uint16_t mtu;
+};
+
+struct agent_route {
+	char interface[16]; /* "": none of this family */
+	char gateway[46];   /* "": the link itself */
+};
+struct agent_routes {
+	struct agent_route v4, v6;
 };
 
 struct agent_stats {

@@ -26,7 +26,7 @@ enum guest_fd {
 	GUEST_FD_PORT,       /* the guest's FUSE messages: a stream, or a bell; /dev/null: they go another way */
 	GUEST_FD_FILES,      /* the stream to hull-files; /dev/null likewise */
 	GUEST_FD_NAMES,      /* a socket that asks the name server, or /dev/null */
-	GUEST_FD_CONTROL,    /* kept open: the machine ends with it; or /dev/null */
+	GUEST_FD_CONTROL,    /* the socket of vmm_proto.h, whose end is the machine's; or /dev/null */
 	GUEST_FD_END
 };
 

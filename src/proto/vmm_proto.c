@@ -10,10 +10,10 @@ union control {
 	char bytes[CMSG_SPACE(sizeof(int) * VMM_FDS_MAX)];
 };
 
-int vmm_start_send(int sock, const struct vmm_start *start, const int *fds, size_t n)
+static int send_message(int sock, const void *data, size_t len, const int *fds, size_t n)
 {
 	union control control = { 0 };
-	struct iovec iov = { .iov_base = (void *)(uintptr_t)start, .iov_len = sizeof(*start) };
+	struct iovec iov = { .iov_base = (void *)(uintptr_t)data, .iov_len = len };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 	if (n > VMM_FDS_MAX)
 		return -E2BIG;
@@ -31,6 +31,16 @@ int vmm_start_send(int sock, const struct vmm_start *start, const int *fds, size
 		sent = sendmsg(sock, &msg, MSG_NOSIGNAL);
 	while (sent < 0 && errno == EINTR);
 	return sent < 0 ? -errno : 0;
+}
+
+int vmm_start_send(int sock, const struct vmm_start *start, const int *fds, size_t n)
+{
+	return send_message(sock, start, sizeof(*start), fds, n);
+}
+
+int vmm_command_send(int sock, const struct vmm_command *command, int fd)
+{
+	return send_message(sock, command, sizeof(*command), &fd, fd >= 0);
 }
 
 int vmm_start_receive(int sock, struct vmm_start *ret, int fds[VMM_FDS_MAX], size_t *ret_n)

@@ -45,6 +45,8 @@ enum vmm_device_kind {
 };
 
 #define VMM_DEVICE_READONLY 1u
+/* A net device without a tap, for VMM_PLUG: the guest sees a window with nothing in it. */
+#define VMM_DEVICE_PARKED 2u
 
 struct vmm_rate {
 	uint64_t bytes_per_second, ops_per_second; /* 0: no limit */
@@ -85,9 +87,13 @@ enum vmm_command_type {
 	VMM_STOP = 1, /* end the machine as if its power was cut */
 	VMM_BALLOON,  /* value: bytes the guest is asked to give back */
 	VMM_STATS,    /* answered by VMM_EVENT_STATS */
+	VMM_PLUG,     /* a tap, attached: show it, with mac and mtu, in a parked window; answered by VMM_EVENT_PLUGGED */
+	VMM_UNPLUG,   /* the net device that was made or plugged with mac: close its tap and park it; likewise */
 };
 struct vmm_command {
-	uint32_t type, reserved;
+	uint32_t type;
+	uint16_t mtu;
+	uint8_t mac[6];
 	uint64_t value;
 };
 
@@ -95,6 +101,7 @@ enum vmm_event_type {
 	VMM_EVENT_STARTED = 1, /* the next thing to run is the guest */
 	VMM_EVENT_END,
 	VMM_EVENT_STATS,
+	VMM_EVENT_PLUGGED, /* err says why not; nothing to unplug is no error */
 };
 
 /* How a machine ends; also the exit status of hull-vmm. A signal, or another
@@ -118,6 +125,8 @@ struct vmm_event {
 	struct err err;
 };
 
+/* @fd: attached; -1: none. It stays the caller's. */
+int vmm_command_send(int sock, const struct vmm_command *command, int fd) MUST_CHECK;
 /* With @n descriptors attached, at most VMM_FDS_MAX; they stay the caller's. */
 int vmm_start_send(int sock, const struct vmm_start *start, const int *fds, size_t n) MUST_CHECK;
 /* Descriptors in @fds are the caller's, also on failure. -EBADMSG: not such a message. */

@@ -25,6 +25,11 @@ void virtio_mmio_init(struct virtio_mmio *m, struct virtio_device *dev, int irq_
 	dev->transport = &m->transport;
 }
 
+static bool is_parked(const struct virtio_mmio *m)
+{
+	return __atomic_load_n(&m->is_parked, __ATOMIC_ACQUIRE);
+}
+
 /* Registers are read and written as whole aligned words (4.2.2.2). */
 static bool is_register(uint64_t offset, uint32_t len)
 {
@@ -44,7 +49,7 @@ bool virtio_mmio_try_read(struct virtio_mmio *m, uint64_t offset, void *data, ui
 		value = 2;
 		break;
 	case VIRTIO_MMIO_DEVICE_ID:
-		value = m->dev->id;
+		value = is_parked(m) ? 0 : m->dev->id;
 		break;
 	case VIRTIO_MMIO_VENDOR_ID:
 		value = VIRTIO_MMIO_HULL;
@@ -124,12 +129,27 @@ void virtio_mmio_read(struct virtio_mmio *m, uint64_t offset, void *data, uint32
 	if (virtio_mmio_try_read(m, offset, data, len))
 		return;
 	memset(data, 0, len);
+	if (is_parked(m))
+		return;
 	if (is_register(offset, len)) {
 		uint32_t value = read_register(m, offset);
 		memcpy(data, &value, sizeof(value));
 	} else if (offset >= VIRTIO_MMIO_CONFIG && offset < VIRTIO_MMIO_BYTES) {
 		virtio_config_read(m->dev, (uint32_t)offset - VIRTIO_MMIO_CONFIG, data, len);
 	}
+}
+
+static void forget_driver(struct virtio_mmio *m)
+{
+	m->features_half = m->accept_half = m->queue = m->shm = 0;
+	__atomic_store_n(&m->interrupt_status, 0, __ATOMIC_SEQ_CST);
+}
+
+void virtio_mmio_park(struct virtio_mmio *m, bool is_parked)
+{
+	virtio_device_set_status(m->dev, 0);
+	forget_driver(m);
+	__atomic_store_n(&m->is_parked, is_parked, __ATOMIC_RELEASE);
 }
 
 static uint64_t set_half(uint64_t old, uint32_t value, bool is_high)
@@ -188,10 +208,8 @@ static void write_register(struct virtio_mmio *m, uint64_t offset, uint32_t valu
 		break;
 	case VIRTIO_MMIO_STATUS:
 		virtio_device_set_status(m->dev, (uint8_t)value);
-		if (value == 0) {
-			m->features_half = m->accept_half = m->queue = m->shm = 0;
-			__atomic_store_n(&m->interrupt_status, 0, __ATOMIC_SEQ_CST);
-		}
+		if (value == 0)
+			forget_driver(m);
 		break;
 	default:
 		write_queue_register(m, offset, value);
@@ -201,7 +219,7 @@ static void write_register(struct virtio_mmio *m, uint64_t offset, uint32_t valu
 
 void virtio_mmio_write(struct virtio_mmio *m, uint64_t offset, const void *data, uint32_t len)
 {
-	if (virtio_mmio_try_write(m, offset, data, len))
+	if (virtio_mmio_try_write(m, offset, data, len) || is_parked(m))
 		return;
 	if (is_register(offset, len)) {
 		uint32_t value;

@@ -8,6 +8,10 @@
  *     kicks do not trap; a kick that traps all the same works too;
  *   - irq_fd to an edge-triggered interrupt (an irqfd).
  *
+ * A window may be there before its device: while it is parked it is the placeholder of
+ * section 4.2.2 (device 0, with which a driver does nothing), and nothing that is
+ * written to it counts. A guest that is told binds its driver anew and finds the device.
+ *
  * Threads: virtio_mmio_try_read() and _try_write() may be called from any thread
  * at any time: they serve what drivers do often (interrupt status and
  * acknowledgement, kicks) and constants, with at most one write() to an eventfd.
@@ -25,6 +29,7 @@ struct virtio_mmio {
 	struct virtio_transport transport;
 	struct virtio_device *dev;
 	int irq_fd;
+	bool is_parked; /* set by the loop's thread, read by vCPUs */
 	/* Set by the loop's thread, acknowledged by vCPUs. */
 	uint32_t interrupt_status;
 	/* The selectors the driver has written. */
@@ -36,6 +41,9 @@ struct virtio_mmio {
 
 /* Borrows @dev and @irq_fd (an eventfd). */
 void virtio_mmio_init(struct virtio_mmio *m, struct virtio_device *dev, int irq_fd);
+/* On the loop's thread: hide the device, which is reset, or show it. A hidden one has no
+ * driver: whatever the old one still knew of it is forgotten. */
+void virtio_mmio_park(struct virtio_mmio *m, bool is_parked);
 static inline int virtio_mmio_kick_fd(const struct virtio_mmio *m, unsigned queue)
 {
 	return m->dev->kicks[queue].fd;

@@ -41,6 +41,7 @@ struct virtio_net {
 	struct virtio_net_config config;
 	struct loop_source tap;
 	unsigned offloads;
+	uint8_t mac[6];
 	struct rate_limiter to_guest, from_guest;
 	struct loop_timer rx_timer, tx_timer;
 	struct virtio_net_counters counters;
@@ -400,6 +401,7 @@ int virtio_net_new(const struct virtio_net_setup *setup, const struct guest_memo
 	net->dev.config = (uint8_t *)&net->config;
 	net->dev.config_len = sizeof(net->config);
 	memcpy(net->config.mac, setup->mac, sizeof(net->config.mac));
+	memcpy(net->mac, setup->mac, sizeof(net->mac));
 	net->config.status = htole16(VIRTIO_NET_S_LINK_UP);
 	net->config.mtu = htole16(setup->mtu);
 	net->config.max_virtqueue_pairs = htole16(1);
@@ -412,6 +414,30 @@ int virtio_net_new(const struct virtio_net_setup *setup, const struct guest_memo
 	rate_limiter_init(&net->from_guest, &setup->from_guest, now_ns);
 	*ret = &TAKE_PTR(net)->dev;
 	return 0;
+}
+
+void virtio_net_plug(struct virtio_device *dev, int tap_fd, const uint8_t mac[6], uint16_t mtu)
+{
+	struct virtio_net *net = (struct virtio_net *)dev;
+	net->tap.fd = tap_fd;
+	memcpy(net->mac, mac, sizeof(net->mac));
+	memcpy(net->config.mac, mac, sizeof(net->config.mac));
+	net->config.mtu = htole16(mtu);
+}
+
+int virtio_net_unplug(struct virtio_device *dev)
+{
+	return loop_remove(dev->loop, &((struct virtio_net *)dev)->tap);
+}
+
+bool virtio_net_is_plugged(const struct virtio_device *dev)
+{
+	return ((const struct virtio_net *)dev)->tap.fd >= 0;
+}
+
+const uint8_t *virtio_net_mac(const struct virtio_device *dev)
+{
+	return ((const struct virtio_net *)dev)->mac;
 }
 
 void virtio_net_set_link(struct virtio_device *dev, bool is_up)

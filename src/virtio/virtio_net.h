@@ -15,7 +15,7 @@
 #include "virtio_device.h"
 
 struct virtio_net_setup {
-	int tap_fd; /* borrowed */
+	int tap_fd; /* borrowed; -1: none yet, the device is to be parked (virtio_mmio.h) */
 	uint8_t mac[6];
 	uint16_t mtu;      /* 0: the driver's default */
 	unsigned offloads; /* TUN_F_CSUM, _TSO4, _TSO6, _TSO_ECN */
@@ -31,6 +31,13 @@ struct virtio_net_counters {
 
 int virtio_net_new(const struct virtio_net_setup *setup, const struct guest_memory *mem, struct loop *loop,
 		   struct virtio_device **ret) MUST_CHECK;
+/* For a parked device. Another tap, and who it is for; nothing else changes. */
+void virtio_net_plug(struct virtio_device *dev, int tap_fd, const uint8_t mac[6], uint16_t mtu);
+/* Without a tap again; returns the one it had, the caller's, or -1. */
+int virtio_net_unplug(struct virtio_device *dev);
+bool virtio_net_is_plugged(const struct virtio_device *dev);
+/* As it was made or plugged, whatever the guest calls itself by now. */
+const uint8_t *virtio_net_mac(const struct virtio_device *dev);
 /* Plug the cable in or out; it is in at first. */
 void virtio_net_set_link(struct virtio_device *dev, bool is_up);
 const struct virtio_net_counters *virtio_net_counters(const struct virtio_device *dev);

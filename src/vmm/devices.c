@@ -2,6 +2,7 @@
 #include "devices.h"
 
 #include <errno.h>
+#include <linux/virtio_ids.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -111,7 +112,7 @@ static int make_vsock(struct machine *m, const struct vmm_device *d, const int *
 
 static int make_net(struct machine *m, const struct vmm_device *d, const int *fds, struct virtio_device **ret)
 {
-	struct virtio_net_setup setup = { .tap_fd = fds[d->fds[0]], .mtu = d->mtu, .offloads = d->offloads,
+	struct virtio_net_setup setup = { .tap_fd = fd_of(fds, d->fds[0]), .mtu = d->mtu, .offloads = d->offloads,
 					  .to_guest = limits_of(&d->read), .from_guest = limits_of(&d->write) };
 	memcpy(setup.mac, d->mac, sizeof(setup.mac));
 	return virtio_net_new(&setup, &m->mem, &m->loop, ret);
@@ -175,9 +176,43 @@ int devices_add(struct machine *m, const struct vmm_start *start, const int *fds
 		int r = make_device(m, &start->devices[i], i, fds, &dev);
 		if (r < 0)
 			return err_set(err, ERR_SYSTEM, r, "make device %u", i);
-		r = machine_add_device(m, dev, err);
+		struct window *window;
+		r = machine_add_device(m, dev, &window, err);
 		if (r < 0)
 			return r;
+		if (start->devices[i].flags & VMM_DEVICE_PARKED)
+			virtio_mmio_park(&window->mmio, true);
 	}
 	return 0;
+}
+
+static struct window *find_net(struct machine *m, bool is_plugged, const uint8_t *mac)
+{
+	for (unsigned i = 0; i < m->windows_n; i++) {
+		struct window *w = &m->windows[i];
+		if (w->dev->id == VIRTIO_ID_NET && virtio_net_is_plugged(w->dev) == is_plugged &&
+		    (!mac || memcmp(virtio_net_mac(w->dev), mac, 6) == 0))
+			return w;
+	}
+	return NULL;
+}
+
+int devices_plug(struct machine *m, int tap, const uint8_t mac[6], uint16_t mtu, struct err *err)
+{
+	struct window *w = find_net(m, false, NULL);
+	if (!w)
+		return err_set(err, ERR_CONFLICT, 0, "the virtual machine has no room for another network");
+	virtio_net_plug(w->dev, tap, mac, mtu);
+	virtio_mmio_park(&w->mmio, false);
+	return 0;
+}
+
+void devices_unplug(struct machine *m, const uint8_t mac[6])
+{
+	struct window *w = find_net(m, true, mac);
+	if (!w)
+		return;
+	virtio_mmio_park(&w->mmio, true);
+	int tap = virtio_net_unplug(w->dev);
+	cleanup_fd(&tap);
 }

@@ -11,3 +11,7 @@ int devices_add(struct machine *m, const struct vmm_start *start, const int *fds
 /* Of the balloon, if there is one: what the guest has given back, and is asked to. */
 uint64_t devices_balloon_bytes(const struct machine *m);
 void devices_set_balloon(struct machine *m, uint64_t bytes);
+/* @tap is the device's from here on, unless there is no parked net device: ERR_CONFLICT. */
+int devices_plug(struct machine *m, int tap, const uint8_t mac[6], uint16_t mtu, struct err *err) MUST_CHECK;
+/* The net device with @mac, if there is one. */
+void devices_unplug(struct machine *m, const uint8_t mac[6]);

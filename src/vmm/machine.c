@@ -128,7 +128,7 @@ static int connect_irq(struct machine *m, int fd, unsigned irq)
 	return ioctl(m->vm_fd, KVM_IRQFD, &irqfd) < 0 ? -errno : 0;
 }
 
-int machine_add_device(struct machine *m, struct virtio_device *dev, struct err *err)
+int machine_add_device(struct machine *m, struct virtio_device *dev, struct window **ret, struct err *err)
 {
 	unsigned index = m->windows_n;
 	if (index >= VMM_DEVICES_MAX) {
@@ -146,6 +146,8 @@ int machine_add_device(struct machine *m, struct virtio_device *dev, struct err 
 					      .fd = virtio_mmio_kick_fd(&w->mmio, q), .flags = KVM_IOEVENTFD_FLAG_DATAMATCH };
 		r = ioctl(m->vm_fd, KVM_IOEVENTFD, &kick) < 0 ? -errno : 0;
 	}
+	if (ret)
+		*ret = w;
 	return r < 0 ? err_set(err, ERR_SYSTEM, r, "connect device %u", index) : 0;
 }
 

@@ -89,9 +89,9 @@ int machine_add_memory(struct machine *m, uint64_t bytes, bool is_shared, struct
 int machine_add_window(struct machine *m, void *host, uint64_t bytes, uint64_t *ret_gpa, struct err *err) MUST_CHECK;
 /* After all memory: the interrupt controller, then @n vCPUs. */
 int machine_add_vcpus(struct machine *m, unsigned n, struct err *err) MUST_CHECK;
-/* A window for @dev, which is the machine's from here on (also on failure), with its
+/* A window (@ret may be NULL) for @dev, which is the machine's from here on (also on failure), with its
  * interrupt and kicks. After the vCPUs. */
-int machine_add_device(struct machine *m, struct virtio_device *dev, struct err *err) MUST_CHECK;
+int machine_add_device(struct machine *m, struct virtio_device *dev, struct window **ret, struct err *err) MUST_CHECK;
 /* The serial port, printing to @out_fd. */
 int machine_add_uart(struct machine *m, int out_fd, struct err *err) MUST_CHECK;
 /* From any thread: the machine has come to its end; @err may be NULL. */

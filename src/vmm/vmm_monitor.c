@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "devices.h"
+#include "fd.h"
 #include "vmm_jail.h"
 #include "machine.h"
 
@@ -37,7 +38,10 @@ static int check_start(unsigned fds_n, struct err *err)
 			is_valid = is_fd(d->fds[k], fds_n);
 		if (d->layers_n && is_valid)
 			is_valid = d->fds[0] >= 0 && d->layers_n <= fds_n - (unsigned)d->fds[0];
-		if ((d->kind == VMM_DEVICE_BLK || d->kind == VMM_DEVICE_PMEM || d->kind == VMM_DEVICE_NET || d->kind == VMM_DEVICE_FS) && is_valid)
+		bool is_parked = d->flags & VMM_DEVICE_PARKED;
+		if (is_parked && is_valid)
+			is_valid = d->kind == VMM_DEVICE_NET && d->fds[0] < 0;
+		else if ((d->kind == VMM_DEVICE_BLK || d->kind == VMM_DEVICE_PMEM || d->kind == VMM_DEVICE_NET || d->kind == VMM_DEVICE_FS) && is_valid)
 			is_valid = d->fds[0] >= 0;
 	}
 	if (!is_valid)
@@ -88,11 +92,23 @@ static void tell(enum vmm_event_type type, enum vmm_end end, const struct err *e
 	(void)!send(parent.fd, &event, sizeof(event), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
+static void plug(const struct vmm_command *command, int *tap)
+{
+	struct err err = ERR_INIT;
+	int r = *tap < 0 ? err_set(&err, ERR_INVALID, 0, "a network without a tap") :
+			   devices_plug(&machine, *tap, command->mac, command->mtu, &err);
+	if (r == 0)
+		*tap = -1;
+	tell(VMM_EVENT_PLUGGED, 0, r < 0 ? &err : NULL);
+}
+
 static void commanded(void *ctx, uint32_t events)
 {
 	struct vmm_command command;
-	ssize_t n = recv(parent.fd, &command, sizeof(command), MSG_DONTWAIT);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	CLEANUP_FD int fd = -1;
+	size_t fds_n = 0;
+	ssize_t n = fd_recv(parent.fd, &command, sizeof(command), &fd, 1, &fds_n);
+	if (n == -EAGAIN || n == -EINTR)
 		return;
 	if (n != (ssize_t)sizeof(command) || command.type == VMM_STOP)
 		machine_end(&machine, VMM_END_STOPPED, NULL);
@@ -100,6 +116,12 @@ static void commanded(void *ctx, uint32_t events)
 		devices_set_balloon(&machine, command.value);
 	else if (command.type == VMM_STATS)
 		tell(VMM_EVENT_STATS, 0, NULL);
+	else if (command.type == VMM_PLUG)
+		plug(&command, &fd);
+	else if (command.type == VMM_UNPLUG) {
+		devices_unplug(&machine, command.mac);
+		tell(VMM_EVENT_PLUGGED, 0, NULL);
+	}
 }
 
 int monitor_run(int sock)
@@ -122,6 +144,8 @@ int monitor_run(int sock)
 		if ((int)i == start.kvm || (int)i == start.kernel || (int)i == start.initramfs)
 			close(fds[i]);
 	}
+	if (r >= 0)
+		r = fd_set_nonblock(sock, true);
 	if (r >= 0)
 		r = loop_watch(&machine.loop, &parent, EPOLLIN);
 	if (r >= 0)

@@ -88,7 +88,7 @@ class Sandbox(HullTest):
         self.hull("network", "create", "later")
         self.addCleanup(lambda: self.hull("network", "rm", "later"))
         self.hull("run", "-d", "--name", "fixed", "demo", "sleep", "600")
-        self.assertIn("when it is stopped", self.hull("network", "connect", "later", "fixed", code=1).err)
+        self.assertIn("cannot be changed while it runs", self.hull("network", "connect", "later", "fixed", code=1).err)
         self.hull("stop", "-t", "0", "fixed")
         self.hull("network", "connect", "later", "fixed")
         self.hull("start", "fixed")

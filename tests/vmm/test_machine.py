@@ -53,8 +53,8 @@ class Machine(unittest.TestCase):
         run("--cmdline", "spin", "--until-first", code=45)
 
     def test_windows_and_holes(self):
-        out = run("--rng", "--rng", "--console", "--cmdline", "windows").stdout
-        self.assertIn("window 0 device 4\nwindow 1 device 4\nwindow 2 device 3\nhole ok\n", out)
+        out = run("--rng", "--rng", "--console", "--parked", "--cmdline", "windows").stdout
+        self.assertIn("window 0 device 4\nwindow 1 device 4\nwindow 2 device 3\nwindow 3 device 0\nhole ok\n", out)
 
     def test_queue(self):
         self.assertIn("random ok", run("--rng", "--cmdline", "rng").stdout)

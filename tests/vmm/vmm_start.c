@@ -5,6 +5,7 @@
  *
  *   --vmm FILE --memory MIB --cpus N --initramfs FILE --cmdline TEXT --no-uart --no-acpi
  *   --rng --console --disk FILE --pmem FILE --balloon
+ *   --parked             a net device without a tap
  *   --layer FILE         more of them: partitions of one read-only disk
  *   --share FOLDER       by hull-files (--files FILE), tag "share"
  *   --uid N              who it is outside, user and group
@@ -198,13 +199,13 @@ static int run_once(void)
 
 int main(int argc, char **argv)
 {
-	enum { VMM = 1, MEMORY, CPUS, INITRAMFS, CMDLINE, NO_UART, RNG, CONSOLE, DISK, PMEM, BALLOON, REPEAT, QUIET, FIRST, REPORT, UID, NO_ACPI, LAYER, SHARE, FILES };
+	enum { VMM = 1, MEMORY, CPUS, INITRAMFS, CMDLINE, NO_UART, RNG, CONSOLE, DISK, PMEM, BALLOON, REPEAT, QUIET, FIRST, REPORT, UID, NO_ACPI, LAYER, SHARE, FILES, PARKED };
 	static const struct option options[] = {
 		{ "vmm", 1, NULL, VMM }, { "memory", 1, NULL, MEMORY }, { "cpus", 1, NULL, CPUS }, { "initramfs", 1, NULL, INITRAMFS },
 		{ "cmdline", 1, NULL, CMDLINE }, { "no-uart", 0, NULL, NO_UART }, { "rng", 0, NULL, RNG }, { "console", 0, NULL, CONSOLE },
 		{ "disk", 1, NULL, DISK }, { "pmem", 1, NULL, PMEM }, { "balloon", 0, NULL, BALLOON }, { "repeat", 1, NULL, REPEAT },
 		{ "quiet", 0, NULL, QUIET }, { "until-first", 0, NULL, FIRST }, { "memory-report", 0, NULL, REPORT }, { "uid", 1, NULL, UID }, { "no-acpi", 0, NULL, NO_ACPI },
-		{ "layer", 1, NULL, LAYER }, { "share", 1, NULL, SHARE }, { "files", 1, NULL, FILES }, { 0 } };
+		{ "layer", 1, NULL, LAYER }, { "share", 1, NULL, SHARE }, { "files", 1, NULL, FILES }, { "parked", 0, NULL, PARKED }, { 0 } };
 	int repeat = 1, status = 0;
 	start.kvm = add_fd(open("/dev/kvm", O_RDWR | O_CLOEXEC), "/dev/kvm");
 	for (int c; (c = getopt_long(argc, argv, "+", options, NULL)) != -1;) {
@@ -222,6 +223,7 @@ int main(int argc, char **argv)
 		case BALLOON: add_device(VMM_DEVICE_BALLOON); break;
 		case LAYER: add_layer(optarg); break;
 		case SHARE: add_share(optarg); break;
+		case PARKED: add_device(VMM_DEVICE_NET)->flags = VMM_DEVICE_PARKED; break;
 		case FILES: files = optarg; break;
 		case REPEAT: repeat = atoi(optarg); break;
 		case QUIET: is_quiet = true; break;

@@ -5,6 +5,7 @@
  *   boot.c      from the kernel's first instruction to a usable system
  *   storage.c   layers and the writable directory
  *   interfaces.c the network
+ *   networks.c  networks that come and go
  *   files.c     the host's files: the writable layer, volumes, bind mounts
  *   names.c     questions to the host's name server
  *   session.c   the workload and what is executed beside it
@@ -111,6 +112,11 @@ void names_answer(struct agent *a, const char *payload, size_t len);
 int storage_mount(struct runtime_spec *spec, struct err *err) MUST_CHECK;
 /* interfaces.c: names and addresses. */
 int interfaces_set_up(const struct spec_interface *ifs, size_t n, struct err *err) MUST_CHECK;
+
+/* networks.c: of the workload's interfaces while it runs. */
+int networks_connect(struct agent *a, const struct runtime_spec *spec, struct err *err) MUST_CHECK;
+int networks_disconnect(const struct agent_interface *i, struct err *err) MUST_CHECK;
+int networks_route(const struct agent_routes *routes, struct err *err) MUST_CHECK;
 
 /* session.c */
 void session_frame(struct agent *a, const struct agent_frame *f, const char *payload);

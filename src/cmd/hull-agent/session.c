@@ -495,6 +495,35 @@ static void update(struct session *s)
 	end(s);
 }
 
+static int connect_network(struct session *s, struct err *err)
+{
+	const struct buf *text = &s->documents[AGENT_DOC_SPEC];
+	CLEANUP_RUNTIME_SPEC struct runtime_spec *spec = NULL;
+	int r = runtime_spec_parse(buf_str(text), text->len, &spec, err);
+	return r < 0 ? r : networks_connect(s->agent, spec, err);
+}
+
+static void change_network(struct session *s, const struct agent_frame *f, const char *payload)
+{
+	struct agent *a = s->agent;
+	struct agent_interface interface;
+	struct agent_routes routes;
+	struct err err = ERR_INIT;
+	int r = 0;
+	if (f->type == AGENT_ROUTES) {
+		memcpy(&routes, payload, sizeof(routes));
+		r = networks_route(&routes, &err);
+	} else {
+		memcpy(&interface, payload, sizeof(interface));
+		r = f->type == AGENT_CONNECT ? connect_network(s, &err) : networks_disconnect(&interface, &err);
+	}
+	if (r < 0)
+		agent_link_send_error(&a->link, s->id, &err);
+	else
+		agent_link_send(&a->link, AGENT_OK, s->id, 0, 0, NULL, 0);
+	end(s);
+}
+
 static void copy_files(struct session *s, bool sends)
 {
 	struct err err = ERR_INIT;
@@ -561,6 +590,11 @@ static void in_session(struct session *s, const struct agent_frame *f, const cha
 	case AGENT_FILES:
 		copy_files(s, f->arg);
 		break;
+	case AGENT_CONNECT:
+	case AGENT_DISCONNECT:
+	case AGENT_ROUTES:
+		change_network(s, f, payload);
+		break;
 	case AGENT_COPY:
 		copy_told(s, payload, f->len);
 		break;
@@ -592,7 +626,7 @@ void session_frame(struct agent *a, const struct agent_frame *f, const char *pay
 {
 	struct session *s = find(a, f->session);
 	bool opens = f->type == AGENT_DOCUMENT || f->type == AGENT_START || f->type == AGENT_EXEC || f->type == AGENT_UPDATE ||
-		     f->type == AGENT_FILES;
+		     f->type == AGENT_FILES || f->type == AGENT_CONNECT || f->type == AGENT_DISCONNECT || f->type == AGENT_ROUTES;
 	if (f->type == AGENT_SHUTDOWN)
 		boot_power_off();
 	if (f->type == AGENT_STATS) {

@@ -12,6 +12,7 @@
 
 static void close_session(struct client *c)
 {
+	plug_forget(c);
 	if (c->is_open)
 		agent_link_send(&c->s->agent, AGENT_KILL, c->session, 0, 0, NULL, 0);
 	c->is_open = false;
@@ -39,6 +40,7 @@ static void frame(struct agent_link *link, const struct agent_frame *f, const ch
 {
 	struct client *c = link->ctx;
 	struct supervisor *s = c->s;
+	struct agent_interface what;
 	switch (f->type) {
 	case AGENT_SIGNAL:
 		if (f->session == 0) {
@@ -57,7 +59,18 @@ static void frame(struct agent_link *link, const struct agent_frame *f, const ch
 	case AGENT_EXEC:
 	case AGENT_UPDATE:
 	case AGENT_FILES:
+	case AGENT_ROUTES:
 		c->is_open = true;
+		break;
+	case AGENT_CONNECT:
+		c->is_open = true;
+		c->answers = 0;
+		memcpy(&what, payload, sizeof(what));
+		plug_connect(c, &what, TAKE_FD(link->passed_fd));
+		return;
+	case AGENT_DISCONNECT:
+		c->is_open = c->is_unplugging = true;
+		memcpy(&c->unplugged, payload, sizeof(c->unplugged));
 		break;
 	case AGENT_RESIZE:
 	case AGENT_STATS:
@@ -93,6 +106,7 @@ void client_accept(void *ctx, uint32_t events)
 		*c = (struct client){ .s = s, .session = s->next_session++ };
 		for (int stream = 0; stream < AGENT_STREAM_COUNT; stream++)
 			c->room[stream] = AGENT_WINDOW;
+		c->link.takes_fds = true;
 		c->link.frame = frame;
 		c->link.gone = gone;
 		c->link.ctx = c;
@@ -118,8 +132,10 @@ int client_route(struct supervisor *s, const struct agent_frame *f, const char *
 	} else if (f->type != AGENT_CREDIT && ++c->answers > ANSWERS_MAX) {
 		return -EBADMSG;
 	}
-	if (f->type == AGENT_EXIT || f->type == AGENT_ERROR || f->type == AGENT_OK)
+	if (f->type == AGENT_EXIT || f->type == AGENT_ERROR || f->type == AGENT_OK) {
 		c->is_open = false;
+		plug_disconnected(c);
+	}
 	agent_link_send(&c->link, f->type, AGENT_SESSION_WORKLOAD, f->stream, f->arg, payload, f->len);
 	return 0;
 }

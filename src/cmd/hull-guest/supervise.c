@@ -314,6 +314,8 @@ void supervise(struct relay *relay)
 	if (r == 0)
 		r = watch(s, &s->listener, GUEST_FD_LISTEN, client_accept);
 	if (r == 0)
+		r = plug_open(s);
+	if (r == 0)
 		r = watch(s, &s->console, GUEST_FD_CONSOLE, console_ready);
 	struct stat st;
 	s->names.fd = -1;

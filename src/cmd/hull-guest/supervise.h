@@ -19,6 +19,9 @@ struct client {
 	uint32_t session;       /* the agent's number for it */
 	bool is_open;           /* the agent has heard of it, and has not told its end */
 	bool watches_memory;
+	/* The network that it asks to be taken away. */
+	bool is_unplugging;
+	struct agent_interface unplugged;
 	/* What the guest may still send unasked, so that it cannot fill us. */
 	uint32_t room[AGENT_STREAM_COUNT];
 	unsigned answers;
@@ -29,6 +32,12 @@ struct supervisor {
 	struct agent_link agent;
 	struct relay relay;
 	struct loop_source listener, machine, console, names;
+	/* Commands to the machine, where it has networks that come and go (else fd -1); one
+	 * answer at a time is waited for, on behalf of @plugging. */
+	struct loop_source control;
+	bool is_plugging;
+	struct client *plugging;
+	struct agent_interface plugged;
 	struct pump files; /* between the guest's FUSE and hull-files */
 	struct loop_timer boot, kill, lost;
 	int report; /* -1: it has been told */
@@ -45,6 +54,14 @@ void client_accept(void *ctx, uint32_t events);
 /* A frame of the guest's for a session that is not the workload's. -EBADMSG. */
 int client_route(struct supervisor *s, const struct agent_frame *f, const char *payload) MUST_CHECK;
 void client_tell_oom(struct supervisor *s, uint32_t kills);
+
+/* plug.c */
+int plug_open(struct supervisor *s) MUST_CHECK;
+/* A tap for the guest, which is told once it is in. @tap: -1 if none came along. */
+void plug_connect(struct client *c, const struct agent_interface *what, int tap);
+/* The guest has done its part of DISCONNECT, or never will. */
+void plug_disconnected(struct client *c);
+void plug_forget(struct client *c);
 
 /* supervise.c */
 _Noreturn void supervise(struct relay *relay);

@@ -44,10 +44,21 @@ int guest_connect(const struct isolation_handle *handle, int *ret, struct err *e
 	return 0;
 }
 
-/* Send one request, with its document if it has one, and wait for the answer. */
-static int ask(const struct isolation_handle *handle, enum agent_type type, uint32_t arg, const struct buf *document, void *answer, size_t size,
-	       int timeout_s, struct err *err)
+static int send_question(int fd, const struct guest_question *q)
 {
+	char whole[sizeof(struct agent_frame) + sizeof(struct agent_routes)];
+	struct agent_frame f = { .len = (uint32_t)q->len, .type = (uint16_t)q->type, .session = AGENT_SESSION_WORKLOAD, .arg = q->arg };
+	if (sizeof(f) + q->len > sizeof(whole))
+		return -EMSGSIZE;
+	memcpy(whole, &f, sizeof(f));
+	if (q->len)
+		memcpy(whole + sizeof(f), q->payload, q->len);
+	return fd_send(fd, whole, sizeof(f) + q->len, &q->fd, q->fd >= 0);
+}
+
+int guest_ask(const struct isolation_handle *handle, const struct guest_question *q, struct err *err)
+{
+	int timeout_s = q->timeout_s ? q->timeout_s : ANSWER_TIMEOUT_S;
 	static char payload[AGENT_PAYLOAD_MAX];
 	struct agent_frame f;
 	CLEANUP_FD int fd = -1;
@@ -56,10 +67,10 @@ static int ask(const struct isolation_handle *handle, enum agent_type type, uint
 	if (r < 0)
 		return r;
 	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	if (document)
-		r = agent_write_frame(fd, AGENT_DOCUMENT, AGENT_SESSION_WORKLOAD, AGENT_DOC_SPEC, 0, document->data, document->len);
+	if (q->document)
+		r = agent_write_frame(fd, AGENT_DOCUMENT, AGENT_SESSION_WORKLOAD, AGENT_DOC_SPEC, 0, q->document->data, q->document->len);
 	if (r == 0)
-		r = agent_write_frame(fd, (uint16_t)type, AGENT_SESSION_WORKLOAD, 0, arg, NULL, 0);
+		r = send_question(fd, q);
 	if (r == 0)
 		r = agent_read_frame(fd, &f, payload);
 	if (r == -EAGAIN)
@@ -70,16 +81,16 @@ static int ask(const struct isolation_handle *handle, enum agent_type type, uint
 		agent_error_unpack(payload, f.len, err);
 		return err->errnum < 0 ? err->errnum : -EIO;
 	}
-	if (f.len != size)
+	if (f.len != q->answer_len)
 		return err_set(err, ERR_SYSTEM, 0, "the guest gave a wrong answer");
-	if (size)
-		memcpy(answer, payload, size);
+	if (q->answer_len)
+		memcpy(q->answer, payload, q->answer_len);
 	return 0;
 }
 
 int guest_ask_pause(const struct isolation_handle *handle, bool pause, int timeout_s, struct err *err)
 {
-	return ask(handle, AGENT_PAUSE, pause, NULL, NULL, 0, timeout_s, err);
+	return guest_ask(handle, &(struct guest_question){ .type = AGENT_PAUSE, .arg = pause, .fd = -1, .timeout_s = timeout_s }, err);
 }
 
 int guest_signal(const struct isolation_handle *handle, int signo, bool all, struct err *err)
@@ -110,7 +121,7 @@ int guest_update(const struct isolation_handle *handle, const struct spec_resour
 	int mark = -1;
 	r = guest_wake(handle, &mark, err);
 	if (r == 0)
-		r = ask(handle, AGENT_UPDATE, 0, &text, NULL, 0, ANSWER_TIMEOUT_S, err);
+		r = guest_ask(handle, &(struct guest_question){ .type = AGENT_UPDATE, .document = &text, .fd = -1 }, err);
 	guest_sleep_again(handle, mark);
 	if (r < 0)
 		return r;
@@ -138,7 +149,8 @@ int guest_stats(const struct isolation_handle *handle, struct isolation_stats *r
 		return r;
 	/* Processors and disks as the host counts them: the whole machine. Memory and
 	 * processes as the workload's own kernel does, as for a container. */
-	r = ask(handle, AGENT_STATS, 0, NULL, &inside, sizeof(inside), STATS_TIMEOUT_S, &ignored);
+	const struct guest_question q = { .type = AGENT_STATS, .fd = -1, .answer = &inside, .answer_len = sizeof(inside), .timeout_s = STATS_TIMEOUT_S };
+	r = guest_ask(handle, &q, &ignored);
 	if (r < 0 && ignored.kind == ERR_TIMEOUT)
 		is_asleep = true;
 	if (r < 0 && (is_asleep || last_stats(handle, &inside) < 0))

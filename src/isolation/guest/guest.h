@@ -10,6 +10,8 @@
  * descriptors: the machine's, the agent's, the workload's. */
 #pragma once
 
+#include "agent_proto.h"
+#include "buf.h"
 #include "cgroup.h"
 #include "isolation.h"
 
@@ -71,9 +73,28 @@ int guest_watch_memory(const struct isolation_handle *handle, int *ret_fd, struc
 /* copy.c */
 int guest_copy_files(const struct isolation_handle *handle, const void *order, size_t len, bool sends, int control, int data,
 		     struct err *err);
+/* networks.c. @link: what the machine takes as the host's end; the caller's. */
+int guest_network_connect(const struct isolation_handle *handle, const struct spec_interface *i, bool has_names, int link,
+			  struct err *err);
+int guest_network_disconnect(const struct isolation_handle *handle, const char *name, const char *mac, struct err *err);
+int guest_network_routes(const struct isolation_handle *handle, const struct net_route *routes, size_t n, struct err *err);
 int guest_destroy(const struct isolation_handle *handle, struct err *err);
 /* A connection to the supervisor; ERR_CONFLICT when there is none. */
 int guest_connect(const struct isolation_handle *handle, int *ret, struct err *err) MUST_CHECK;
+
+/* One request and its answer of answer_len bytes. */
+struct guest_question {
+	enum agent_type type;
+	uint32_t arg;
+	const struct buf *document; /* NULL: none */
+	const void *payload;
+	size_t len;
+	int fd; /* goes along; -1: none */
+	void *answer;
+	size_t answer_len;
+	int timeout_s; /* 0: as long as is usual */
+};
+int guest_ask(const struct isolation_handle *handle, const struct guest_question *q, struct err *err) MUST_CHECK;
 
 /* ---- request.c: what is sent to the agent ---- */
 

@@ -99,8 +99,8 @@ struct supervisor_args {
 };
 
 /* Join the machine's network namespace: the supervisor's figures are its links', and
- * the guest's questions for names are asked there. The sockets that answer them go
- * to the monitor. */
+ * the guest's questions for names are asked there, from its start or since it was
+ * connected to a network with names. The sockets that answer them go to the monitor. */
 static int make_names(const struct supervisor_args *a, pid_t machine, int *ret, struct err *err)
 {
 	struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons(53) };
@@ -111,12 +111,8 @@ static int make_names(const struct supervisor_args *a, pid_t machine, int *ret, 
 	CLEANUP_FD int netns = open(path, O_RDONLY | O_CLOEXEC);
 	if (netns < 0 || setns(netns, CLONE_NEWNET) < 0)
 		return err_set(err, ERR_SYSTEM, -errno, "enter the guest's network namespace");
-	if (!a->spec->has_name_sockets) {
-		*ret = open("/dev/null", O_RDWR | O_CLOEXEC);
-		return *ret < 0 ? err_set(err, ERR_SYSTEM, -errno, "open /dev/null") : 0;
-	}
 	int r = net_configure(NULL, 0, err);
-	if (r == 0)
+	if (r == 0 && a->spec->has_name_sockets)
 		r = name_sockets_open(netns, sockets, err);
 	if (r < 0)
 		return r;
@@ -124,7 +120,7 @@ static int make_names(const struct supervisor_args *a, pid_t machine, int *ret, 
 	CLEANUP_FD int client = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (client < 0 || inet_pton(AF_INET, NAMES_ADDRESS, &at.sin_addr) != 1 || connect(client, (struct sockaddr *)&at, sizeof(at)) < 0)
 		return err_set(err, ERR_SYSTEM, -errno, "open a socket to the name server");
-	r = fd_send(a->report, &report, sizeof(report), sockets, 2);
+	r = a->spec->has_name_sockets ? fd_send(a->report, &report, sizeof(report), sockets, 2) : 0;
 	if (r < 0)
 		return err_set(err, ERR_SYSTEM, r, "hand over the sockets for names");
 	*ret = TAKE_FD(client);

@@ -7,6 +7,7 @@
 
 #include "container.h"
 #include "kvm_probe.h"
+#include "net_tap.h"
 #include "vm_boot.h"
 
 static void layer_device(size_t i, char *ret, size_t size)
@@ -35,6 +36,13 @@ static int pids(const struct isolation_handle *handle, pid_t **ret, size_t *ret_
 	return isolation_container.pids(handle, ret, ret_n, err);
 }
 
+static int connect_network(const struct isolation_handle *handle, const struct spec_interface *i, bool has_names, struct err *err)
+{
+	CLEANUP_FD int tap = -1;
+	int r = net_tap_open(i, &tap, err);
+	return r < 0 ? r : guest_network_connect(handle, i, has_names, tap, err);
+}
+
 const struct isolation isolation_microvm = {
 	.level = ISOLATION_MICROVM,
 	.probe = probe,
@@ -49,5 +57,8 @@ const struct isolation isolation_microvm = {
 	.pids = pids,
 	.processes = guest_processes,
 	.copy_files = guest_copy_files,
+	.connect = connect_network,
+	.disconnect = guest_network_disconnect,
+	.set_routes = guest_network_routes,
 	.destroy = guest_destroy,
 };

@@ -25,6 +25,9 @@
 /* Where the agent finds the host: a port of its socket device. */
 #define AGENT_PORT 1024
 #define GUEST_CID 3
+/* Windows for networks that are connected while it runs. The guest's kernel reads three
+ * registers of each at its start. */
+#define SPARE_NETWORKS 4
 #define BOOT_TIMEOUT_MS 60000
 #define PAGE_BYTES 4096
 #define LINE_BYTES 200
@@ -98,6 +101,16 @@ static int add_interface(struct boot *b, const struct spec_interface *i, struct 
 	d->offloads = net_tap_offloads;
 	d->fds[0] = add_fd(b, tap);
 	return 0;
+}
+
+/* What is left of them where there are many networks already; the last devices. */
+static void add_spare_networks(struct boot *b)
+{
+	for (int i = 0; i < SPARE_NETWORKS && b->start.n_devices < VMM_DEVICES_MAX; i++) {
+		struct vmm_device *d = add_device(b, VMM_DEVICE_NET);
+		d->flags = VMM_DEVICE_PARKED;
+		d->offloads = net_tap_offloads;
+	}
 }
 
 static int describe(struct boot *b, struct err *err)
@@ -313,6 +326,7 @@ int vm_boot(const struct runtime_spec *spec, const struct cgroup *cgroup, int fi
 	d->port = AGENT_PORT;
 	d->fds[1] = add_fd(&b, listen_end);
 	add_files(&b, files);
+	add_spare_networks(&b);
 	if (pipe2(output, O_CLOEXEC) < 0)
 		return err_set(err, ERR_SYSTEM, errno, "make a pipe");
 	console = output[0];

@@ -8,6 +8,7 @@
 
 #include "agent_link.h"
 #include "agent_stream.h"
+#include "fd.h"
 #include "str.h"
 #include "test.h"
 
@@ -99,6 +100,50 @@ TEST(frames_arrive_by_socket)
 TEST(frames_arrive_by_ring)
 {
 	frames_arrive(true);
+}
+
+static int taken;
+
+static void take_fd(struct agent_link *l, const struct agent_frame *f, const char *payload)
+{
+	taken = f->type == AGENT_CONNECT ? TAKE_FD(l->passed_fd) : -1;
+	((struct side *)l->ctx)->loop->is_quitting = true;
+}
+
+/* A descriptor goes with its frame, or is closed with the next. */
+TEST(descriptors_come_along)
+{
+	struct loop loop;
+	struct agent_interface what = { .name = "eth1" };
+	struct { struct agent_frame f; struct agent_interface what; } connect = { { sizeof(what), AGENT_CONNECT, 0, 1, 0 }, what };
+	struct agent_frame stats = { .type = AGENT_STATS, .session = 1 };
+	int wire[2];
+	join(&loop, false);
+	agent_link_close(&a.link);
+	agent_link_close(&b.link);
+	b.link.takes_fds = true;
+	b.link.frame = take_fd;
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, wire), 0);
+	CHECK_EQ(agent_link_open(&b.link, &loop, wire[0]), 0);
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	/* With a frame that does not want it, it is closed. */
+	CHECK_EQ(fd_send(wire[1], &stats, sizeof(stats), &fd, 1), 0);
+	CHECK_EQ(loop_run(&loop), 0);
+	int unwanted = b.link.passed_fd;
+	CHECK(unwanted >= 0);
+	loop.is_quitting = false;
+	CHECK_EQ(fd_send(wire[1], &stats, sizeof(stats), NULL, 0), 0);
+	CHECK_EQ(loop_run(&loop), 0);
+	CHECK_EQ(fcntl(unwanted, F_GETFD), -1);
+	loop.is_quitting = false;
+	CHECK_EQ(fd_send(wire[1], &connect, sizeof(connect), &fd, 1), 0);
+	CHECK_EQ(loop_run(&loop), 0);
+	CHECK(taken >= 0 && fcntl(taken, F_GETFD) >= 0);
+	CHECK_EQ(b.link.passed_fd, -1);
+	close(taken);
+	close(fd);
+	close(wire[1]);
+	part(&loop);
 }
 
 static void finished(void *ctx)

@@ -378,6 +378,59 @@ TEST(lies)
 	end();
 }
 
+/* A device that is shown later, with another tap, and taken away under its driver. */
+TEST(plug)
+{
+	static const uint8_t mac[6] = { 2, 9, 9, 9, 9, 9 };
+	struct virtio_device *dev;
+	struct virtio_net_setup setup = { .tap_fd = -1, .offloads = ALL_OFFLOADS };
+	struct virtio_net_hdr_v1 h = { 0 };
+	uint8_t frame[100] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 9, 9, 9, 9, 9, 0x88, 0xb5 }, got[2000];
+	vm_init(&vm);
+	CHECK_EQ(virtio_net_new(&setup, &vm.mem, &vm.loop, &dev), 0);
+	vm_attach(&vm, dev);
+	virtio_mmio_park(&vm.mmio, true);
+	CHECK_EQ(vm_reg(&vm, VIRTIO_MMIO_MAGIC_VALUE), 0x74726976);
+	CHECK_EQ(vm_reg(&vm, VIRTIO_MMIO_DEVICE_ID), 0);
+	/* A driver that goes on all the same gets nowhere. */
+	vm_set(&vm, VIRTIO_MMIO_STATUS, VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER);
+	CHECK_EQ(vm_reg(&vm, VIRTIO_MMIO_STATUS), 0);
+	CHECK_EQ(dev->status, 0);
+	vm_set(&vm, VIRTIO_MMIO_QUEUE_NOTIFY, TX);
+	vm_pump(&vm);
+	for (int round = 0; round < 2; round++) {
+		int s[2];
+		CHECK_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, s), 0);
+		CHECK(!virtio_net_is_plugged(dev));
+		virtio_net_plug(dev, s[0], mac, 1400);
+		virtio_mmio_park(&vm.mmio, false);
+		CHECK_EQ(vm_reg(&vm, VIRTIO_MMIO_DEVICE_ID), 1);
+		vm_negotiate(&vm, 0);
+		dq_setup(&vm, &q[RX], RX, 128);
+		dq_setup(&vm, &q[TX], TX, 64);
+		dq_setup(&vm, &q[CONTROL], CONTROL, 16);
+		vm_driver_ok(&vm);
+		virtio_mmio_read(&vm.mmio, VIRTIO_MMIO_CONFIG, got, 6);
+		CHECK(memcmp(got, mac, 6) == 0 && memcmp(virtio_net_mac(dev), mac, 6) == 0);
+		transmit(&h, frame, sizeof(frame));
+		CHECK_EQ(recv(s[1], got, sizeof(got), 0), HDR + sizeof(frame));
+		/* The driver is still at work, with buffers for what comes. */
+		give(0x40000, 2048);
+		dq_kick(&q[RX]);
+		vm_pump(&vm);
+		virtio_mmio_park(&vm.mmio, true);
+		CHECK_EQ(virtio_net_unplug(dev), s[0]);
+		CHECK_EQ(vm_reg(&vm, VIRTIO_MMIO_DEVICE_ID), 0);
+		CHECK_EQ(write(s[1], frame, sizeof(frame)), sizeof(frame));
+		dq_kick(&q[TX]);
+		vm_pump(&vm);
+		CHECK_EQ(dev->failures, 0);
+		close(s[0]);
+		close(s[1]);
+	}
+	vm_done(&vm);
+}
+
 /* A real tap, in a network namespace of our own. */
 TEST(tap)
 {
