@@ -30,9 +30,9 @@ check "the status of exec" [ $? = 3 ]
 vmm=$(pidof hull-vmm)
 check "the monitor runs as the container's user, without privileges" grep -qE '^CapEff:\s+0+$' "/proc/$vmm/status"
 check "and sees no file" [ -z "$(ls "/proc/$vmm/root")" ]
-hull pause one
+hull pause one > /dev/null
 check "it pauses" grep -q Paused <(hull ps)
-hull unpause one
+hull unpause one > /dev/null
 hull stop -t 30 one > /dev/null
 check "it hears the signal to stop" [ "$(hull inspect -f '{{.State.ExitCode}}' one)" = 7 ]
 check "the machine is gone" [ -z "$(pidof hull-vmm)" ]
