@@ -22,6 +22,7 @@
 #include "name_service.h"
 #include "network_policy.h"
 #include "networks.h"
+#include "proxy_proto.h"
 #include "seccomp_filter.h"
 #include "signal_names.h"
 #include "spec_builder.h"
@@ -232,6 +233,14 @@ static int write_monitor_conf(struct launch *l, struct err *err)
 	conf->stop_signal = (uint32_t)signo;
 	if (c->has_stop_timeout)
 		conf->stop_timeout_s = c->stop_timeout_s < 0 ? UINT32_MAX : (uint32_t)c->stop_timeout_s;
+	for (size_t i = 0; i < l->spec->ports_n; i++) {
+		const struct spec_port *p = &l->spec->ports[i];
+		char line[PROXY_LINE_SIZE];
+		proxy_port_format(p->protocol, p->host_ip, p->host_port, p->container_ip, p->container_port, line);
+		if (p->way != PORT_BY_KERNEL)
+			strv_add(&conf->proxied, line);
+	}
+	conf->proxy_program = str_printf("%s/hull-proxy", l->engine->libexec);
 	for (size_t i = 0; i < l->spec->interfaces_n; i++)
 		strv_add(&conf->links, l->spec->interfaces[i].host_name);
 	conf->auto_remove = c->auto_remove;

@@ -142,7 +142,7 @@ static void check_kernel(struct host_report *report)
 
 static void check_programs(struct host_report *report, const char *libexec)
 {
-	static const char *const programs[] = { "hull-monitor", "hull-unpack", "hull-fetch", "hull-init", "hull-names" };
+	static const char *const programs[] = { "hull-monitor", "hull-unpack", "hull-fetch", "hull-init", "hull-names", "hull-proxy" };
 	struct host_check *c = add(report, "programs");
 
 	FOUND(c, "%s", libexec);

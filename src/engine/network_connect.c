@@ -256,7 +256,7 @@ static int forget(struct engine *engine, const char *id, const char *network, bo
 }
 
 /* The interface and the row go, whatever is there of them; @is_told by an event. */
-static int take_away(struct engine *engine, const struct container *c, const char *network, bool is_told, struct err *err)
+static int take_away(struct engine *engine, struct container *c, const char *network, bool is_told, bool is_half_done, struct err *err)
 {
 	CLEANUP_ENDPOINTS struct endpoint_list list = { 0 };
 	CLEANUP_FD int netns = -1;
@@ -276,7 +276,7 @@ static int take_away(struct engine *engine, const struct container *c, const cha
 	if (r == 0)
 		r = FAULT("disconnect.let_go");
 	if (r == 0)
-		r = ports_follow(engine, c->id, err);
+		r = ports_follow(engine, c, is_half_done, err);
 	if (r == 0 && is_attached(c))
 		r = name_service_publish(engine, c, err);
 	if (r == 0 && is_attached(c) && open_netns(c, &netns, &ignored) == 0)
@@ -309,7 +309,7 @@ static int attach(struct engine *engine, struct container *c, const struct spec_
 	if (r == 0)
 		r = set_routes(engine, c, netns, err);
 	if (r == 0)
-		r = ports_follow(engine, c->id, err);
+		r = ports_follow(engine, c, false, err);
 	if (r == 0)
 		r = find_endpoint(engine, c->id, i->network, &list, &e, err);
 	if (r == 0 && e)
@@ -357,7 +357,7 @@ int network_connect(struct engine *engine, const char *container, const struct c
 		r = settle(engine, c, n->name, err);
 	if (r < 0) {
 		struct err ignored = ERR_INIT;
-		if (take_away(engine, c, n->name, false, &ignored) < 0)
+		if (take_away(engine, c, n->name, false, true, &ignored) < 0)
 			return r; /* recovery does it */
 	}
 	return r;
@@ -406,7 +406,7 @@ int network_disconnect(struct engine *engine, const char *container, const char 
 	}
 	/* As whoever finds it half done would. */
 	if (r == 0)
-		r = take_away(engine, c, name, true, err);
+		r = take_away(engine, c, name, true, false, err);
 	return r;
 }
 
@@ -424,7 +424,7 @@ static int recover_one(struct engine *engine, const char *id, const char *networ
 	if (container_find(engine, id, &c, &none) < 0)
 		return 0;
 	r = container_load_config(c, err);
-	return r < 0 ? r : take_away(engine, c, network, true, err);
+	return r < 0 ? r : take_away(engine, c, network, true, true, err);
 }
 
 int network_connect_recover(struct engine *engine, struct err *err)

@@ -276,11 +276,15 @@ int network_settle_default(struct engine *engine, struct network *n, struct err 
 	char gateway[IP_TEXT_SIZE], subnet[IP_TEXT_SIZE];
 	if (!str_eq(n->name, NETWORK_BRIDGE) || n->gateway4.family)
 		return 0;
-	int r = network_choose_subnet(engine, AF_INET, &n->subnet4, err);
+	default_bridge_name(engine, n->bridge);
+	/* Of a start that failed: the transaction was taken back, the bridge is there. */
+	int r = net_link_address4(n->bridge, &n->gateway4, err);
+	if (r > 0)
+		n->subnet4 = ip_subnet(&n->gateway4);
+	else if (r == 0 && (r = network_choose_subnet(engine, AF_INET, &n->subnet4, err)) == 0)
+		n->gateway4 = subnet_address(&n->subnet4, 1);
 	if (r < 0)
 		return r;
-	n->gateway4 = subnet_address(&n->subnet4, 1);
-	default_bridge_name(engine, n->bridge);
 	r = db_run(engine->db, err, "UPDATE networks SET bridge = ?, gateway4 = ?, subnet4 = ? WHERE name = ? AND gateway4 = ''", "ssss",
 		   n->bridge, ip_format(&n->gateway4, gateway), ip_format(&n->subnet4, subnet), NETWORK_BRIDGE);
 	return r < 0 ? r : 0;

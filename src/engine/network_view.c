@@ -17,12 +17,14 @@ int network_ports(struct engine *engine, const char *id, struct published_port *
 	int r = db_query(engine->db, &row, err,
 			 "SELECT " PORTS_COLUMNS " FROM ports WHERE container = ? ORDER BY container_port, protocol, host_port", "s", id);
 	while (r >= 0 && (r = db_next(row, err)) > 0) {
-		struct spec_port ports[2];
+		struct spec_port ports[PORTS_PER_ROW];
 		size_t more = ports_of_row(row, 0, ports);
 		list = reallocarray(list, n + more + 1, sizeof(*list));
 		if (!list)
 			abort();
 		for (size_t i = 0; i < more; i++) {
+			if (ports[i].way == PORT_PART_BY_PROXY)
+				continue;
 			struct published_port *p = &list[n++];
 			*p = (struct published_port){ .host_port = ports[i].host_port, .container_port = ports[i].container_port };
 			memcpy(p->protocol, ports[i].protocol, sizeof(p->protocol));

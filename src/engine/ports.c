@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ports.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include "firewall.h"
+#include "net_bridge.h"
 
 /* Where ports are chosen from when the user leaves it open: Linux's own
  * ephemeral range. */
@@ -66,6 +69,11 @@ static int try_port(struct engine *engine, const char *id, const struct port_bin
 	return r < 0 ? r : 1;
 }
 
+static bool is_loopback(const char *ip)
+{
+	return str_starts_with(ip, "127.") || str_eq(ip, "::1");
+}
+
 static int put_port(const struct port_binding *b, uint16_t host_port, const char *host_ip, const char *address, struct spec_port *ret)
 {
 	*ret = (struct spec_port){ .host_port = host_port, .container_port = b->container_port };
@@ -75,20 +83,56 @@ static int put_port(const struct port_binding *b, uint16_t host_port, const char
 	return r == 0 ? str_copy(ret->container_ip, sizeof(ret->container_ip), address) : r;
 }
 
-/* One for each family that the binding is for and the container has. */
-static size_t families(const struct port_binding *b, uint16_t host_port, const struct port_target *target, struct spec_port ret[2])
+/* No stranger comes by IPv6 to a host that has none. */
+static bool host_has_ip6(void)
 {
+	static int answer = -1;
+	char byte;
+	if (answer < 0) {
+		CLEANUP_FD int fd = open("/proc/net/if_inet6", O_RDONLY | O_CLOEXEC);
+		answer = fd >= 0 && read(fd, &byte, 1) == 1;
+	}
+	return answer;
+}
+
+/* Of one family: @same is the container's address in it, @other that of the other
+ * family. The kernel redirects within a family, and not from the loopback of IPv6,
+ * whose packets it lets out by no other link. */
+static size_t of_family(const struct port_binding *b, uint16_t host_port, bool is6, const struct port_target *target,
+			struct spec_port ret[2])
+{
+	const char *same = is6 ? target->address6 : target->address4, *other = is6 ? target->address4 : target->address6;
+	const char *host_ip = is6 && !b->host_ip[0] ? "::" : !is6 && !b->host_ip[0] && str_is_empty(same) ? "0.0.0.0" : b->host_ip;
+	bool is_whole = is6 ? is_every6(b->host_ip) : is_every4(b->host_ip), can_proxy = !str_eq(b->protocol, "sctp");
+	bool routes_loopback = !is6 && net_routes_localnet();
+	bool by_kernel = !str_is_empty(same) && (!is_loopback(host_ip) || routes_loopback);
 	size_t n = 0;
-	bool for4 = is_every4(b->host_ip) || !is_ip6(b->host_ip), for6 = is_every6(b->host_ip) || is_ip6(b->host_ip);
-	if (for4 && !str_is_empty(target->address4) && put_port(b, host_port, b->host_ip, target->address4, &ret[n]) == 0)
+	if (by_kernel && put_port(b, host_port, host_ip, same, &ret[n]) == 0)
 		n++;
-	if (for6 && !str_is_empty(target->address6) &&
-	    put_port(b, host_port, b->host_ip[0] ? b->host_ip : "::", target->address6, &ret[n]) == 0)
-		n++;
+	if (!can_proxy || (is6 && !b->host_ip[0] && !host_has_ip6()))
+		return n;
+	if (!by_kernel && put_port(b, host_port, host_ip, str_is_empty(same) ? other : same, &ret[n]) == 0)
+		ret[n++].way = PORT_BY_PROXY;
+	else if (by_kernel && is_whole && !routes_loopback && put_port(b, host_port, is6 ? "::1" : "127.0.0.1", same, &ret[n]) == 0)
+		ret[n++].way = PORT_PART_BY_PROXY;
 	return n;
 }
 
-size_t ports_of_row(struct db_stmt *row, int column, struct spec_port ret[2])
+/* For each family that the binding is for. */
+static size_t families(const struct port_binding *b, uint16_t host_port, const struct port_target *target,
+		       struct spec_port ret[PORTS_PER_ROW])
+{
+	size_t n = 0;
+	if (str_is_empty(target->address4) && str_is_empty(target->address6))
+		return 0;
+	if (is_every4(b->host_ip) || !is_ip6(b->host_ip))
+		n = of_family(b, host_port, false, target, ret);
+	if (is_every6(b->host_ip) || is_ip6(b->host_ip))
+		n += of_family(b, host_port, true, target, ret + n);
+	return n;
+}
+
+size_t ports_of_row(struct db_stmt *row, int column, struct spec_port ret[PORTS_PER_ROW])
 {
 	struct port_binding b = { .container_port = (uint16_t)db_i64(row, column + 3) };
 	struct port_target target = { db_text(row, column + 4), db_text(row, column + 5) };
@@ -98,10 +142,23 @@ size_t ports_of_row(struct db_stmt *row, int column, struct spec_port ret[2])
 	return families(&b, (uint16_t)db_i64(row, column + 2), &target, ret);
 }
 
+size_t ports_ever_of_row(struct db_stmt *row, int column, struct spec_port ret[PORTS_EVER_PER_ROW])
+{
+	static const struct port_target any[] = { { "192.0.2.1", "2001:db8::1" }, { "192.0.2.1", NULL }, { NULL, "2001:db8::1" } };
+	struct port_binding b = { .container_port = (uint16_t)db_i64(row, column + 3) };
+	size_t n = 0;
+	if (str_copy(b.protocol, sizeof(b.protocol), db_text_or(row, column, "")) < 0 ||
+	    str_copy(b.host_ip, sizeof(b.host_ip), db_text_or(row, column + 1, "")) < 0)
+		return 0;
+	for (size_t i = 0; i < ARRAY_LEN(any); i++)
+		n += families(&b, (uint16_t)db_i64(row, column + 2), &any[i], ret + n);
+	return n;
+}
+
 static bool are_free(const struct spec_port *ports, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		if (!net_port_is_free(&ports[i]))
+		if (ports[i].way != PORT_PART_BY_PROXY && !net_port_is_free(&ports[i]))
 			return false;
 	return true;
 }
@@ -115,7 +172,7 @@ static unsigned ephemeral_start(void)
 }
 
 int ports_reserve_one(struct engine *engine, const char *id, const struct port_binding *b, const struct port_target *target,
-		      struct spec_port ret[2], size_t *ret_n, struct err *err)
+		      struct spec_port ret[PORTS_PER_ROW], size_t *ret_n, struct err *err)
 {
 	CLEANUP_FREE char *holder = NULL;
 	unsigned first = b->host_port ? b->host_port : EPHEMERAL_FIRST;
@@ -126,7 +183,7 @@ int ports_reserve_one(struct engine *engine, const char *id, const struct port_b
 		*ret_n = families(b, port, target, ret);
 		if (*ret_n == 0) {
 			int r = err_set(err, ERR_INVALID, 0, "cannot publish port %u on %s", b->container_port, shown(b->host_ip));
-			err_why(err, "the container has no address of that family");
+			err_why(err, "the container has no address of that family, and SCTP cannot be relayed");
 			return r;
 		}
 		/* Where there is a choice a port that a process of the host has is none;
@@ -184,7 +241,7 @@ int ports_reserve(struct engine *engine, struct container *c, const struct image
 {
 	const struct container_config *config = c->config;
 	size_t most = config->port_bindings_n + config->exposed_ports.n + image->exposed_ports.n + 1;
-	spec->ports = mem_calloc(2 * most, sizeof(*spec->ports));
+	spec->ports = mem_calloc(PORTS_PER_ROW * most, sizeof(*spec->ports));
 	for (size_t i = 0; i < config->port_bindings_n; i++) {
 		int r = reserve(engine, c->id, &config->port_bindings[i], target, spec, err);
 		if (r < 0)
@@ -202,7 +259,7 @@ int ports_release(struct engine *engine, const char *id, struct err *err)
 	int r = db_query(engine->db, &row, err, "SELECT " PORTS_COLUMNS " FROM ports WHERE container = ?", "s", id);
 	bool any = false;
 	while (r >= 0 && (r = db_next(row, err)) > 0) {
-		struct spec_port ports[2];
+		struct spec_port ports[PORTS_PER_ROW];
 		any = true;
 		r = net_unpublish(ports, ports_of_row(row, 0, ports), err);
 	}

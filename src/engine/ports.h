@@ -24,10 +24,17 @@ int ports_reserve(struct engine *engine, struct container *c, const struct image
 /* Take them back, on the host too. Idempotent. */
 int ports_release(struct engine *engine, const char *id, struct err *err) MUST_CHECK;
 
-/* The ports of a row, one a family; returns how many. The columns are protocol,
+/* The ports of a row: at most two a family, what the kernel redirects and what it
+ * cannot; returns how many. The columns are protocol,
  * host_ip, host_port, container_port, address4, address6, from @column on. */
 #define PORTS_COLUMNS "protocol, host_ip, host_port, container_port, address4, address6"
-size_t ports_of_row(struct db_stmt *row, int column, struct spec_port ret[2]);
+#define PORTS_PER_ROW 4
+size_t ports_of_row(struct db_stmt *row, int column, struct spec_port ret[PORTS_PER_ROW]);
+
+/* Whatever a row may have stood for, wherever the container was reached: to be taken
+ * back; where they lead to is of no meaning. */
+#define PORTS_EVER_PER_ROW (3 * PORTS_PER_ROW)
+size_t ports_ever_of_row(struct db_stmt *row, int column, struct spec_port ret[PORTS_EVER_PER_ROW]);
 
 /* ---- while it runs (ports_live.c) ---- */
 
@@ -48,12 +55,17 @@ int ports_recover(struct engine *engine, struct err *err) MUST_CHECK;
 
 /* ---- when something around it changes (ports_follow.c) ---- */
 
-/* @id was connected to a network or disconnected from one: what is published leads
- * to where it is reached now, or nowhere. Repeatable. */
-int ports_follow(struct engine *engine, const char *id, struct err *err) MUST_CHECK;
+/* @c, with its configuration, was connected to a network or disconnected from one:
+ * what it publishes leads to where it is reached now, or nowhere. Repeatable; with
+ * @is_half_done after somebody who died, or failed, on the way. */
+int ports_follow(struct engine *engine, struct container *c, bool is_half_done, struct err *err) MUST_CHECK;
 /* The firewall's table was lost, with all that is published: publish it again. */
 int ports_restore(struct engine *engine, struct err *err) MUST_CHECK;
 
-/* ---- for the two files ---- */
+/* ---- for the files ---- */
 int ports_reserve_one(struct engine *engine, const char *id, const struct port_binding *b, const struct port_target *target,
-		      struct spec_port ret[2], size_t *ret_n, struct err *err) MUST_CHECK;
+		      struct spec_port ret[PORTS_PER_ROW], size_t *ret_n, struct err *err) MUST_CHECK;
+/* Have the monitor of @id, if there is one, serve what of @add the kernel cannot
+ * redirect, and what of @remove no longer (ports_proxy.c). Repeatable. */
+int ports_proxy_change(struct engine *engine, const char *id, const struct spec_port *remove, size_t remove_n,
+		       const struct spec_port *add, size_t add_n, struct err *err) MUST_CHECK;

@@ -107,7 +107,7 @@ static int plan_removals(struct engine *engine, struct container *c, const struc
 	CLEANUP_DB_STMT struct db_stmt *row = NULL;
 	int r = db_query(engine->db, &row, err, "SELECT " PORTS_COLUMNS " FROM ports WHERE container = ? AND pending = 0", "s", c->id);
 	while (r >= 0 && (r = db_next(row, err)) > 0) {
-		struct spec_port ports[2];
+		struct spec_port ports[PORTS_PER_ROW];
 		const char *protocol = db_text_or(row, 0, ""), *host_ip = db_text_or(row, 1, "");
 		if (!is_meant(wish, protocol, host_ip, (unsigned)db_i64(row, 2), (unsigned)db_i64(row, 3)))
 			continue;
@@ -121,7 +121,7 @@ static int plan_removals(struct engine *engine, struct container *c, const struc
 static int plan_addition(struct engine *engine, struct container *c, const struct port_binding *b, const struct port_target *target,
 			 struct plan *plan, struct err *err)
 {
-	struct spec_port ports[2];
+	struct spec_port ports[PORTS_PER_ROW];
 	size_t n = 0;
 	if (str_is_empty(target->address4) && str_is_empty(target->address6))
 		return err_set(err, ERR_CONFLICT, 0, "cannot publish port %u: %s is in no network that is reached from outside",
@@ -164,9 +164,15 @@ static int change_running(struct engine *engine, struct container *c, const stru
 	if (r == 0)
 		r = net_unpublish(plan.remove, plan.remove_n, err);
 	if (r == 0)
+		r = ports_proxy_change(engine, c->id, plan.remove, plan.remove_n, NULL, 0, err);
+	if (r == 0)
 		r = FAULT("ports.removed");
 	if (r == 0)
 		r = net_publish(plan.add, plan.add_n, err);
+	if (r == 0)
+		r = FAULT("ports.published");
+	if (r == 0)
+		r = ports_proxy_change(engine, c->id, NULL, 0, plan.add, plan.add_n, err);
 	if (r == 0)
 		r = FAULT("ports.added");
 	if (r < 0) {
@@ -216,7 +222,7 @@ int ports_undo(struct engine *engine, const char *id, struct err *err)
 	CLEANUP_DB_TX struct db_tx tx = { 0 };
 	int r = db_query(engine->db, &row, err, "SELECT " PORTS_COLUMNS ", pending FROM ports WHERE container = ? AND pending <> 0", "s", id);
 	while (r >= 0 && (r = db_next(row, err)) > 0) {
-		struct spec_port ports[2];
+		struct spec_port ports[PORTS_PER_ROW];
 		size_t n = ports_of_row(row, 0, ports);
 		if (db_i64(row, 6) == BEING_ADDED)
 			append(&plan.remove, &plan.remove_n, ports, n);
@@ -226,7 +232,9 @@ int ports_undo(struct engine *engine, const char *id, struct err *err)
 	if (r >= 0)
 		r = net_unpublish(plan.remove, plan.remove_n, err);
 	if (r == 0)
-		r = net_publish(plan.add, plan.add_n, err);
+		r = net_publish_again(plan.add, plan.add_n, err);
+	if (r == 0)
+		r = ports_proxy_change(engine, id, plan.remove, plan.remove_n, plan.add, plan.add_n, err);
 	if (r == 0)
 		r = db_tx_begin(engine->db, &tx, err);
 	if (r == 0)

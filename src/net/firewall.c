@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "firewall.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/netfilter.h>
 #include <string.h>
@@ -10,9 +11,15 @@
 #include "fault.h"
 #include "firewall_parts.h"
 #include "netlink.h"
+#include "proxy_proto.h"
+#include "str.h"
 
 /* Also the name of a set, so that a table of another layout is told apart. */
-#define LAYOUT "layout_3"
+#define LAYOUT "layout_4"
+/* Comes in the place of what was redirected: it is let in as that is. */
+#define TEXT_OF(x) #x
+#define TEXT_OF_VALUE(x) TEXT_OF(x)
+#define PROXY_UID_TEXT TEXT_OF_VALUE(PROXY_ID)
 #define LOCK_FILE "/run/lock/hull-firewall"
 
 const struct nft_table firewall_table = { NFPROTO_INET, "hull" }, firewall_bridge_table = { NFPROTO_BRIDGE, "hull" };
@@ -30,6 +37,10 @@ const struct nft_table firewall_table = { NFPROTO_INET, "hull" }, firewall_bridg
  *   postrouting  workloads leave with the host's address; a workload that comes
  *                back to its own bridge by a published port, and the host's
  *                loopback, are masqueraded so that the answer finds its way
+ *                The loopback of IPv6 is left alone: nothing leaves it
+ *   proxied      what hull-proxy serves in the kernel's place. No rule is about
+ *                them: it listens there as any process of the host does, and the
+ *                host's rules decide. They are for firewall_report.h
  *   forward      into a bridge comes only an answer or what was published; no
  *                packet goes from one bridge to another otherwise, and none out of
  *                an internal one. Traffic inside a bridge passes here only where
@@ -58,6 +69,10 @@ static const char table_script[] =
 	"	set open4_addr { type ipv4_addr . inet_proto . inet_service; }\n"
 	"	set open6 { type inet_proto . inet_service; }\n"
 	"	set open6_addr { type ipv6_addr . inet_proto . inet_service; }\n"
+	"	set proxied4 { type inet_proto . inet_service; }\n"
+	"	set proxied4_addr { type ipv4_addr . inet_proto . inet_service; }\n"
+	"	set proxied6 { type inet_proto . inet_service; }\n"
+	"	set proxied6_addr { type ipv6_addr . inet_proto . inet_service; }\n"
 	"	map policies_forward { type ifname : verdict; }\n"
 	"	map policies_incoming { type ifname : verdict; }\n"
 	"	map policies_outgoing { type ifname : verdict; }\n"
@@ -111,6 +126,7 @@ static const char table_script[] =
 	"	}\n"
 	"	chain output {\n"
 	"		type nat hook output priority -100; policy accept;\n"
+	"		ip6 daddr ::1 accept\n"
 	"		fib daddr type local jump published\n"
 	"	}\n"
 	"	chain postrouting {\n"
@@ -149,9 +165,19 @@ static const char table_script[] =
 	"		ct state established,related accept\n"
 	"		meta l4proto { ipv6-icmp, igmp } jump neighbours\n"
 	"		ct status dnat accept\n"
+	"		meta skuid " PROXY_UID_TEXT " accept\n"
 	"		oifname vmap @policies_outgoing\n"
 	"	}\n"
 	"}\n";
+
+/* Where that cannot be redirected either, hull-proxy listens there. */
+static const char no_localnet_script[] = "insert rule inet hull output ip daddr 127.0.0.0/8 accept\n";
+
+static int make_table(struct err *err)
+{
+	CLEANUP_FREE char *script = str_printf("%s%s", table_script, net_routes_localnet() ? "" : no_localnet_script);
+	return nft_run(script, err);
+}
 
 int firewall_is_there(struct err *err)
 {
@@ -187,7 +213,7 @@ int firewall_ensure(const struct net_bridge *bridge, bool bridge_is_new, struct 
 		if (there < 0)
 			return there;
 		was_there = there;
-		int r = there ? 0 : nft_run(table_script, err);
+		int r = there ? 0 : make_table(err);
 		if (r == 0)
 			r = bridge_elements_put(bridge, err);
 		if (r < 0)

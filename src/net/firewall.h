@@ -28,9 +28,12 @@ int firewall_is_there(struct err *err) MUST_CHECK;
 /* ---- published ports ---- */
 
 /* Make the host's ports lead to the containers': one map element each, and one
- * by which firewall_gate.c knows them; all or none. ERR_CONFLICT, with the
+ * by which firewall_gate.c knows them; all or none. Those of hull-proxy are only
+ * noted: whoever opens them is hull-monitor. ERR_CONFLICT, with the
  * address and port, when another process or workload has one. */
 int net_publish(const struct spec_port *ports, size_t n, struct err *err) MUST_CHECK;
+/* The same of ports whose monitor listens already where the kernel cannot redirect. */
+int net_publish_again(const struct spec_port *ports, size_t n, struct err *err) MUST_CHECK;
 /* Take back what is there of them; missing ones are success. */
 int net_unpublish(const struct spec_port *ports, size_t n, struct err *err) MUST_CHECK;
 /* False when a process of the host holds the port. */

@@ -9,7 +9,7 @@
 #include "netlink.h"
 #include "socket_holder.h"
 
-#define PUBLISH_MAX 4096
+#define PUBLISH_MAX 16384
 /* For each port one of a map, and one of a set unless it is for the host alone. */
 #define ELEMENTS_PER_PORT 2
 
@@ -32,27 +32,50 @@ static bool is_loopback(const struct ip_address *a)
 	return a->family == AF_INET ? a->bytes[0] == 127 : IN6_IS_ADDR_LOOPBACK((const struct in6_addr *)(const void *)a->bytes);
 }
 
+static void put_service(struct nft_element *e, const struct spec_port *port)
+{
+	uint8_t protocol = protocol_number(port->protocol);
+	uint16_t host_port = htons(port->host_port);
+	nft_put_part(e->key, &e->key_len, &protocol, 1);
+	nft_put_part(e->key, &e->key_len, &host_port, 2);
+}
+
+/* Where strangers come: none for a part of the loopback. */
+static int proxied_element(const struct spec_port *port, const struct ip_address *host, struct nft_element *list, size_t *n)
+{
+	struct nft_element e = { 0 };
+	bool v4 = !strchr(port->host_ip[0] ? port->host_ip : "::", ':');
+	if (port->way == PORT_PART_BY_PROXY || (host->family && is_loopback(host)))
+		return 0;
+	if (host->family)
+		nft_put_part(e.key, &e.key_len, host->bytes, v4 ? 4 : 16);
+	put_service(&e, port);
+	e.set = v4 ? (host->family ? "proxied4_addr" : "proxied4") : host->family ? "proxied6_addr" : "proxied6";
+	list[(*n)++] = e;
+	return 0;
+}
+
 /* Appends up to ELEMENTS_PER_PORT. */
 static int port_elements(const struct spec_port *port, struct nft_element *list, size_t *n, struct err *err)
 {
 	struct ip_address target, host = { 0 };
 	struct nft_element e = { 0 };
-	uint8_t protocol = protocol_number(port->protocol);
-	uint16_t host_port = htons(port->host_port), container_port = htons(port->container_port);
+	uint16_t container_port = htons(port->container_port);
 
 	if (ip_parse(port->container_ip, &target) < 0)
 		return err_set(err, ERR_INVALID, 0, "invalid container address %s", port->container_ip);
 	bool v4 = target.family == AF_INET;
-	if (!is_every_address(port->host_ip)) {
-		if (ip_parse(port->host_ip, &host) < 0)
-			return err_set(err, ERR_INVALID, 0, "invalid IP address: %s", port->host_ip);
+	if (!is_every_address(port->host_ip) && ip_parse(port->host_ip, &host) < 0)
+		return err_set(err, ERR_INVALID, 0, "invalid IP address: %s", port->host_ip);
+	if (port->way != PORT_BY_KERNEL)
+		return proxied_element(port, &host, list, n);
+	if (host.family) {
 		if (host.family != target.family)
 			return err_set(err, ERR_INVALID, 0, "cannot publish on %s: the container has no address of that family",
 				       port->host_ip);
 		nft_put_part(e.key, &e.key_len, host.bytes, v4 ? 4 : 16);
 	}
-	nft_put_part(e.key, &e.key_len, &protocol, 1);
-	nft_put_part(e.key, &e.key_len, &host_port, 2);
+	put_service(&e, port);
 	if (!is_loopback(&host) || !host.family) {
 		e.set = v4 ? (host.family ? "open4_addr" : "open4") : host.family ? "open6_addr" : "open6";
 		list[(*n)++] = e;
@@ -134,7 +157,19 @@ bool net_port_is_free(const struct spec_port *port)
 	return check_port_is_free(port, false, &ignored) == 0;
 }
 
-int net_publish(const struct spec_port *ports, size_t n, struct err *err)
+/* Its monitor has a part of it, so nobody else has the whole. */
+static bool is_held(const struct spec_port *ports, size_t n, const struct spec_port *port)
+{
+	if (port->way != PORT_BY_KERNEL)
+		return true;
+	for (size_t i = 0; i < n; i++)
+		if (ports[i].way != PORT_BY_KERNEL && ports[i].host_port == port->host_port && is_ip6(&ports[i]) == is_ip6(port) &&
+		    strcmp(ports[i].protocol, port->protocol) == 0)
+			return true;
+	return false;
+}
+
+static int publish(const struct spec_port *ports, size_t n, bool is_new, struct err *err)
 {
 	size_t elements_n = 0;
 	char shown[64];
@@ -144,7 +179,8 @@ int net_publish(const struct spec_port *ports, size_t n, struct err *err)
 		return err_set(err, ERR_INVALID, 0, "more than %d published ports", PUBLISH_MAX);
 	CLEANUP_FREE struct nft_element *elements = mem_calloc(n * ELEMENTS_PER_PORT, sizeof(*elements));
 	for (size_t i = 0; i < n; i++) {
-		int r = check_port_is_free(&ports[i], true, err);
+		bool is_checked = is_new ? ports[i].way != PORT_PART_BY_PROXY : !is_held(ports, n, &ports[i]);
+		int r = is_checked ? check_port_is_free(&ports[i], true, err) : 0;
 		if (r == 0)
 			r = port_elements(&ports[i], elements, &elements_n, err);
 		if (r < 0)
@@ -160,6 +196,16 @@ int net_publish(const struct spec_port *ports, size_t n, struct err *err)
 	if (r < 0)
 		return err_set(err, ERR_SYSTEM, r, "publish ports");
 	return 0;
+}
+
+int net_publish(const struct spec_port *ports, size_t n, struct err *err)
+{
+	return publish(ports, n, true, err);
+}
+
+int net_publish_again(const struct spec_port *ports, size_t n, struct err *err)
+{
+	return publish(ports, n, false, err);
 }
 
 /* As one transaction when all is there, as it nearly always is. */

@@ -87,14 +87,15 @@ static int take_chain(const struct nft_chain *c, void *arg)
 
 int firewall_report(struct firewall_report *ret, struct err *err)
 {
-	static const char *const sets[] = { "open4", "open4_addr", "open6", "open6_addr" };
+	static const char *const sets[] = { "open4", "open4_addr", "open6", "open6_addr",
+					   "proxied4", "proxied4_addr", "proxied6", "proxied6_addr" };
 	CLEANUP_FREE struct reading *reading = mem_calloc(1, sizeof(*reading));
 	CLEANUP_FD int sock = -1;
 	*ret = (struct firewall_report){ .open_n = 0 };
 	reading->report = ret;
 	int r = nl_open(NETLINK_NETFILTER, &sock);
 	for (size_t i = 0; i < ARRAY_LEN(sets) && r == 0; i++) {
-		reading->family = i < 2 ? AF_INET : AF_INET6;
+		reading->family = i % 4 < 2 ? AF_INET : AF_INET6;
 		reading->has_address = i % 2;
 		r = nft_visit_elements(sock, &firewall_table, sets[i], take_open, reading);
 		if (r == -ENOENT)

@@ -4,8 +4,10 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "fd.h"
 #include "firewall.h"
@@ -14,13 +16,14 @@
 static int write_sysctl(const char *path, const char *value)
 {
 	char now[8] = "";
-	CLEANUP_FD int fd = open(path, O_RDWR | O_CLOEXEC);
+	CLEANUP_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	/* Writing takes a lock that all of the host's network shares. */
+	/* Writing takes a lock that all of the host's network shares, and a /proc/sys
+	 * that may be written. */
 	if (read(fd, now, sizeof(now) - 1) > 0 && now[0] == value[0])
 		return 0;
-	return pwrite(fd, value, strlen(value), 0) < 0 ? -errno : 0;
+	return fd_write_value_at(AT_FDCWD, path, value);
 }
 
 static int write_link_sysctl(const char *family, const char *link, const char *name, const char *value)
@@ -72,12 +75,27 @@ static int guard_ipv6(const struct net_bridge *bridge)
 	return r == -ENOENT && !bridge->gateway6.family ? 0 : r;
 }
 
+bool net_routes_localnet(void)
+{
+	static const char *const paths[] = { "/proc/sys/net/ipv4/conf/all/route_localnet", "/proc/sys/net/ipv4/conf/default/route_localnet" };
+	static int answer = -1;
+	for (size_t i = 0; answer < 0 && i < ARRAY_LEN(paths); i++) {
+		char now = '0';
+		CLEANUP_FD int fd = open(paths[i], O_RDONLY | O_CLOEXEC);
+		if (fd >= 0 && read(fd, &now, 1) == 1 && now == '1')
+			answer = 1;
+	}
+	if (answer < 0)
+		answer = access(paths[1], W_OK) == 0;
+	return answer;
+}
+
 static int switch_forwarding_on(const struct net_bridge *bridge, struct err *err)
 {
 	int r = write_sysctl("/proc/sys/net/ipv4/ip_forward", "1");
 	/* Lets what is sent to a port published on 127.0.0.1 leave by the bridge;
 	 * the firewall drops the reverse. */
-	if (r == 0)
+	if (r == 0 && net_routes_localnet())
 		r = write_link_sysctl("ipv4", bridge->name, "route_localnet", "1");
 	if (r == 0 && bridge->gateway6.family)
 		r = forward6();
@@ -95,6 +113,24 @@ static int add_addresses(int sock, const struct net_bridge *bridge)
 	if (r == 0 && bridge->gateway6.family)
 		r = link_add_address(sock, index, &bridge->gateway6);
 	return r;
+}
+
+int net_link_address4(const char *name, struct ip_address *ret, struct err *err)
+{
+	struct ifaddrs *list = NULL;
+	int found = 0;
+	if (getifaddrs(&list) < 0)
+		return err_set(err, ERR_SYSTEM, -errno, "read the addresses of %s", name);
+	for (struct ifaddrs *a = list; a && !found; a = a->ifa_next) {
+		if (strcmp(a->ifa_name, name) != 0 || !a->ifa_addr || a->ifa_addr->sa_family != AF_INET || !a->ifa_netmask)
+			continue;
+		uint32_t mask = ((struct sockaddr_in *)(void *)a->ifa_netmask)->sin_addr.s_addr;
+		*ret = (struct ip_address){ .family = AF_INET, .prefix = (uint8_t)__builtin_popcount(mask) };
+		memcpy(ret->bytes, &((struct sockaddr_in *)(void *)a->ifa_addr)->sin_addr, 4);
+		found = 1;
+	}
+	freeifaddrs(list);
+	return found;
 }
 
 int net_link_exists(const char *name, struct err *err)

@@ -30,6 +30,11 @@ int net_bridge_ensure(const struct net_bridge *bridge, struct err *err) MUST_CHE
 /* The elements of a bridge whose table was lost; nothing when there is no link of
  * the name. */
 int net_bridge_guard(const struct net_bridge *bridge, struct err *err) MUST_CHECK;
+/* Whether what is sent to 127.0.0.0/8 can be made to leave by a bridge: not where
+ * /proc/sys is read-only, or somebody guards route_localnet. Asked once. */
+bool net_routes_localnet(void);
+/* The IPv4 address, with its prefix, of the link @name: 1, or 0 when it has none. */
+int net_link_address4(const char *name, struct ip_address *ret, struct err *err) MUST_CHECK;
 /* 1 when there is a link of the name, 0 when not. */
 int net_link_exists(const char *name, struct err *err) MUST_CHECK;
 /* The link that a macvlan or ipvlan is to sit on: it is there, or it is "eth0.50"

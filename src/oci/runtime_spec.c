@@ -410,6 +410,10 @@ static int get_ports(const struct json *hull, struct runtime_spec *s, struct err
 		int64_t host = json_get_i64(e, "hostPort", -1), container = json_get_i64(e, "containerPort", -1);
 		if (host < 0 || host > 65535 || container < 1 || container > 65535)
 			return bad(err, "port");
+		int64_t way = json_get_i64(e, "way", PORT_BY_KERNEL);
+		if (way < 0 || way >= PORT_WAY_COUNT)
+			return bad(err, "port");
+		p->way = (enum spec_port_way)way;
 		p->host_port = (uint16_t)host;
 		p->container_port = (uint16_t)container;
 		r = get_fixed(e, "protocol", p->protocol, sizeof(p->protocol), err);

@@ -148,7 +148,15 @@ struct spec_interface {
 	uint32_t mtu; /* 0: the bridge's */
 };
 
+enum spec_port_way {
+	PORT_BY_KERNEL,
+	PORT_BY_PROXY, /* the kernel cannot redirect it: hull-monitor listens there */
+	/* The same for what is a part of another port: ::1 of every IPv6 address. */
+	PORT_PART_BY_PROXY,
+	PORT_WAY_COUNT
+};
 struct spec_port {
+	enum spec_port_way way;
 	char protocol[8]; /* "tcp", "udp", "sctp" */
 	char host_ip[46]; /* empty: all */
 	uint16_t host_port, container_port;

@@ -332,6 +332,7 @@ static void write_ports(struct json_writer *w, const struct runtime_spec *s)
 		jw_kv_i64(w, "hostPort", s->ports[i].host_port);
 		jw_kv_i64(w, "containerPort", s->ports[i].container_port);
 		kv_str_if(w, "containerIp", s->ports[i].container_ip);
+		kv_i64_if(w, "way", s->ports[i].way);
 		jw_object_end(w);
 	}
 	jw_array_end(w);

@@ -59,6 +59,8 @@ static const struct field fields[] = {
 	F(open_stdin, FIELD_BOOL),
 	F(stdin_once, FIELD_BOOL),
 	F(names_server, FIELD_STR),
+	F(proxy_program, FIELD_STR),
+	F(proxied, FIELD_STRV),
 };
 static_assert(sizeof(enum log_driver) == sizeof(uint32_t), "enums are written as uint32_t");
 

@@ -83,6 +83,8 @@ struct monitor_conf {
 	bool auto_remove;
 	bool tty, open_stdin, stdin_once;
 	char *names_server; /* the program hull-names; NULL: the workload has no sockets for names */
+	char *proxy_program; /* hull-proxy */
+	struct strv proxied; /* what it is for: lines of proxy_proto.h */
 };
 
 struct monitor_conf *monitor_conf_new(void); /* json-file 20 MiB x 5, SIGTERM, 10 s, Docker's health defaults */

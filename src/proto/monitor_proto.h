@@ -29,6 +29,9 @@
  *   PAUSE | RESUME        -> OK | ERROR
  *   NAMES path (+2 fds)   -> OK: the workload has sockets for names now; path is
  *                            of the server's program (names_proto.h)
+ *   PROXY lines           -> OK | ERROR: "+LINE" or "-LINE" each, of proxy_proto.h:
+ *                            serve that port from now on, or no longer; what is so
+ *                            already is no error
  *   RELOAD                -> OK: read monitor.conf's restart policy and stop
  *                            settings again
  *
@@ -59,6 +62,7 @@ enum mon_type {
 	MON_STDIN_EOF,
 	MON_RESIZE, /* arg = rows, arg2 = cols */
 	MON_NAMES,
+	MON_PROXY,
 	/* replies */
 	MON_OK = 64,
 	MON_ERROR,   /* payload: struct err */

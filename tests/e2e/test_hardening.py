@@ -11,8 +11,8 @@ import unittest
 
 from lib.hull import BUILD, main, need, need_program
 
-PROGRAMS = ("hull", "hull-monitor", "hull-init", "hull-unpack", "hull-fetch", "hull-names")
-STATIC = ("hull", "hull-monitor", "hull-init", "hull-names")
+PROGRAMS = ("hull", "hull-monitor", "hull-init", "hull-unpack", "hull-fetch", "hull-names", "hull-proxy")
+STATIC = ("hull", "hull-monitor", "hull-init", "hull-names", "hull-proxy")
 
 
 def read(*args):

@@ -204,7 +204,7 @@ class Network(HullTest):
     def test_published_tcp_port(self):
         self.hull("run", "-d", "--name", "web", "-p", "8080:80", "demo", "nc", "-ll", "-p", "80", "-e", "echo", "published")
         self.eventually(lambda: self.answers(8080) == b"published\n")
-        self.assertEqual(self.hull.out("port", "web"), "80/tcp -> 0.0.0.0:8080")
+        self.assertEqual(self.hull.out("port", "web").splitlines(), ["80/tcp -> 0.0.0.0:8080", "80/tcp -> [::]:8080"])
         self.hull("rm", "-f", "web")
         self.assertIsNone(self.answers(8080))
 
@@ -212,7 +212,8 @@ class Network(HullTest):
         self.hull("run", "-d", "--name", "dns", "-p", "127.0.0.1:5300:53/udp", "-p", "9000-9001:80-81", "demo", "sh", "-c",
                   "while :; do sleep 1; done")
         self.assertEqual(self.hull.out("port", "dns").splitlines(),
-                         ["53/udp -> 127.0.0.1:5300", "80/tcp -> 0.0.0.0:9000", "81/tcp -> 0.0.0.0:9001"])
+                         ["53/udp -> 127.0.0.1:5300", "80/tcp -> 0.0.0.0:9000", "80/tcp -> [::]:9000", "81/tcp -> 0.0.0.0:9001",
+                          "81/tcp -> [::]:9001"])
         self.assertEqual(self.hull.out("port", "dns", "53/udp"), "127.0.0.1:5300")
         self.assertIn("No public port '99/tcp'", self.hull("port", "dns", "99", code=1).err)
 
@@ -220,8 +221,8 @@ class Network(HullTest):
         self.hull("import", "-c", "EXPOSE 80 53/udp", "-", "exposes", input=busybox_tar())
         self.hull("run", "-d", "--name", "all", "-P", "--expose", "7/tcp", "exposes", "nc", "-ll", "-p", "80", "-e", "echo", "here")
         ports = self.hull.out("port", "all").splitlines()
-        self.assertEqual([line.split(" -> ")[0] for line in ports], ["7/tcp", "53/udp", "80/tcp"])
-        port = int(self.hull.out("port", "all", "80").split(":")[1])
+        self.assertEqual([line.split(" -> ")[0] for line in ports if "[::]" not in line], ["7/tcp", "53/udp", "80/tcp"])
+        port = int(self.hull.out("port", "all", "80").splitlines()[0].split(":")[1])
         self.eventually(lambda: self.answers(port) == b"here\n")
         self.assertRegex(self.hull.out("ps"), rf"0\.0\.0\.0:{port}->80/tcp")
 
@@ -250,14 +251,14 @@ class Network(HullTest):
             taken.append(listener("0.0.0.0", port))
             self.addCleanup(taken[-1].close)
         self.hull("run", "-d", "--name", "any", "-p", "80", "-p", "81/udp", "demo", "sleep", "60")
-        ports = [line.rsplit(":", 1)[1] for line in self.hull.out("port", "any").splitlines()]
+        ports = [line.rsplit(":", 1)[1] for line in self.hull.out("port", "any").splitlines() if "[::]" not in line]
         self.assertEqual(len(ports), 2)
         self.assertNotIn(int(ports[0]), range(32768, 32772))
 
     def test_a_range_of_host_ports_for_one_port(self):
         for n in range(3):
             self.hull("run", "-d", "--name", f"r{n}", "-p", "8120-8122:80", "demo", "sleep", "60")
-        self.assertEqual([self.hull.out("port", f"r{n}", "80") for n in range(3)], [f"0.0.0.0:812{n}" for n in range(3)])
+        self.assertEqual([self.hull.out("port", f"r{n}", "80") for n in range(3)], [f"0.0.0.0:812{n}\n[::]:812{n}" for n in range(3)])
         self.assertIn("8120-8122", self.hull("run", "-d", "-p", "8120-8122:80", "demo", "true", code=125).err)
 
     def test_port_of_another_container_is_in_use(self):

@@ -94,7 +94,7 @@ class Ports(HullTest):
         self.assertIsNone(self.answer(8340, HOST_OUTSIDE, outside=True))
         self.assertIsNone(self.answer(8340))
         self.assertEqual(self.answer(8341, HOST_OUTSIDE, outside=True), b"81 198.51.100.2")
-        wanted = ["81/tcp -> 0.0.0.0:8341", "443/tcp -> 0.0.0.0:8343"]
+        wanted = [f"{port} -> {address}" for port, host in (("81/tcp", 8341), ("443/tcp", 8343)) for address in (f"0.0.0.0:{host}", f"[::]:{host}")]
         self.assertEqual(self.hull.out("port", "web").splitlines(), wanted)
         self.assertRegex(self.hull.out("ps"), r"0\.0\.0\.0:8343->443/tcp")
         self.assertNotRegex(self.hull.out("ps"), r":8340->")
@@ -113,7 +113,7 @@ class Ports(HullTest):
         done = self.hull("update", "web", "-p", "+8352:443", "-p", "-80", "-p", "+8353:443", code=1)
         self.assertIn("8353", done.err)
         self.assertEqual((elements("ports4"), elements("open4")), before)
-        self.assertEqual(self.hull.out("port", "web"), "80/tcp -> 0.0.0.0:8350")
+        self.assertEqual(self.hull.out("port", "web", "80").splitlines(), ["0.0.0.0:8350", "[::]:8350"])
         self.assertEqual(self.answer(8350, HOST_OUTSIDE, outside=True), b"80 198.51.100.2")
         self.assertIsNone(self.answer(8352, HOST_OUTSIDE, outside=True))
         self.sleeper("other", "-p", "8352:80")
@@ -122,17 +122,43 @@ class Ports(HullTest):
         self.hull("create", "--name", "later", "-p", "8360:80", "demo", "sleep", "600")
         self.hull("update", "later", "-p", "8361:81", "-p", "-8360:80")
         self.hull("start", "later")
-        self.assertEqual(self.hull.out("port", "later"), "81/tcp -> 0.0.0.0:8361")
+        self.assertEqual(self.hull.out("port", "later").splitlines(), ["81/tcp -> 0.0.0.0:8361", "81/tcp -> [::]:8361"])
+
+    def test_a_container_that_nobody_reached_is_published_when_it_is_connected(self):
+        self.hull("network", "create", "--internal", "inner")
+        self.addCleanup(self.hull, "network", "rm", "inner")
+        self.hull("network", "create", "--ipv6", "outer")
+        self.addCleanup(self.hull, "network", "rm", "outer")
+        self.addCleanup(self.hull, "rm", "-f", "late")
+        self.sleeper("late", "--network", "inner", "-p", "8365:80", "-p", "81")
+        self.serve_inside("late", 80)
+        self.assertEqual(self.hull.out("port", "late"), "")
+        self.assertIsNone(self.answer(8365))
+        self.hull("network", "connect", "outer", "late")
+        self.assertEqual(self.answer(8365, HOST_OUTSIDE, outside=True), b"80 198.51.100.2")
+        self.assertEqual(self.hull.out("port", "late", "80").splitlines(), ["0.0.0.0:8365", "[::]:8365"])
+        self.assertEqual(len(self.hull.out("port", "late", "81").splitlines()), 2)
+        self.hull("network", "disconnect", "outer", "late")
+        self.assertIsNone(self.answer(8365))
+        self.assertEqual(self.hull.out("port", "late"), "")
+        # Somebody else has the port meanwhile: the connection is refused, and nothing is left of it.
+        server = listener("0.0.0.0", 8365)
+        done = self.hull("network", "connect", "outer", "late", code=1)
+        self.assertIn(f"(pid {os.getpid()})", done.err)
+        self.assertNotIn("outer", self.hull.out("inspect", "-f", "{{json .NetworkSettings.Networks}}", "late"))
+        server.close()
+        self.hull("network", "connect", "outer", "late")
+        self.assertEqual(self.answer(8365, HOST_OUTSIDE, outside=True), b"80 198.51.100.2")
 
     def test_wrong_changes(self):
         self.sleeper("web", "-p", "8370:80")
         for spec, text in (("-81", "No public port '81/tcp' published for web"), ("-9999:80", "No public port '80/tcp'"),
                            ("+99999:80", "Invalid hostPort"), ("-80/udp", "No public port '80/udp'")):
             self.assertIn(text, self.hull("update", "web", "-p", spec, code=1).err, spec)
-        self.assertEqual(self.hull.out("port", "web"), "80/tcp -> 0.0.0.0:8370")
+        self.assertEqual(self.hull.out("port", "web", "80").splitlines(), ["0.0.0.0:8370", "[::]:8370"])
         # What is there already stays as it is.
         self.hull("update", "web", "-p", "+8370:80")
-        self.assertEqual(self.hull.out("port", "web"), "80/tcp -> 0.0.0.0:8370")
+        self.assertEqual(self.hull.out("port", "web", "80").splitlines(), ["0.0.0.0:8370", "[::]:8370"])
         self.sleeper("hosts", "--network", "container:web")
         self.assertIn("container type network mode", self.hull("update", "hosts", "-p", "+8371:80", code=1).err)
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* monitor.conf, lines of the event log, and messages of the monitor's protocol
+/* monitor.conf, lines of the event log and of proxied ports, and messages of the monitor's protocol
  * as they arrive on a socket. The first byte chooses. */
+#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -9,6 +10,7 @@
 #include "event_log.h"
 #include "monitor_conf.h"
 #include "monitor_proto.h"
+#include "proxy_proto.h"
 
 static void message(const uint8_t *data, size_t size)
 {
@@ -23,6 +25,23 @@ static void message(const uint8_t *data, size_t size)
 		abort();
 	close(sv[0]);
 	close(sv[1]);
+}
+
+/* What is understood says the same once more. */
+static void proxy_line(const char *text)
+{
+	struct proxy_port port, again;
+	char line[PROXY_LINE_SIZE], host[INET6_ADDRSTRLEN], target[INET6_ADDRSTRLEN];
+	if (proxy_port_parse(text, &port) < 0)
+		return;
+	bool v4 = port.listen.any.sa_family == AF_INET, to4 = port.target.any.sa_family == AF_INET;
+	inet_ntop(port.listen.any.sa_family, v4 ? (void *)&port.listen.in4.sin_addr : &port.listen.in6.sin6_addr, host, sizeof(host));
+	inet_ntop(port.target.any.sa_family, to4 ? (void *)&port.target.in4.sin_addr : &port.target.in6.sin6_addr, target, sizeof(target));
+	proxy_port_format(port.protocol == IPPROTO_UDP ? "udp" : "tcp", host, ntohs(v4 ? port.listen.in4.sin_port : port.listen.in6.sin6_port),
+			  target, ntohs(to4 ? port.target.in4.sin_port : port.target.in6.sin6_port), line);
+	if (proxy_port_parse(line, &again) < 0 || again.protocol != port.protocol || !proxy_address_eq(&again.listen, &port.listen) ||
+	    !proxy_address_eq(&again.target, &port.target))
+		abort();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -41,6 +60,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		break;
 	case 'e':
 		(void)!event_log_parse_line(text, &event);
+		break;
+	case 'p':
+		proxy_line(text);
 		break;
 	default:
 		message(data + 1, size - 1);

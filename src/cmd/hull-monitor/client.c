@@ -235,6 +235,18 @@ static void handle_names(struct client *c, const struct mon_msg *msg, const char
 	reply(c, r, &err);
 }
 
+static void handle_proxy(struct client *c, const struct mon_msg *msg, char *payload)
+{
+	struct monitor *m = c->m;
+	struct err err = ERR_INIT;
+	int r = 0;
+	if (!lifecycle_is_up(m))
+		r = err_set(&err, ERR_CONFLICT, 0, "container %.12s is not running", m->conf->id);
+	else if (msg->len == 0 || payload[msg->len - 1] != '\0')
+		r = err_set(&err, ERR_INVALID, 0, "lines of ports are wanted");
+	reply(c, r == 0 ? proxy_change(m, payload, &err) : r, &err);
+}
+
 static void handle_resize(struct client *c, const struct mon_msg *msg)
 {
 	struct monitor *m = c->m;
@@ -249,7 +261,7 @@ static void handle_resize(struct client *c, const struct mon_msg *msg)
 	}
 }
 
-static void handle(struct client *c, const struct mon_msg *msg, const char *payload, int fds[3], size_t fds_n)
+static void handle(struct client *c, const struct mon_msg *msg, char *payload, int fds[3], size_t fds_n)
 {
 	struct monitor *m = c->m;
 	struct err err = ERR_INIT;
@@ -283,6 +295,9 @@ static void handle(struct client *c, const struct mon_msg *msg, const char *payl
 		break;
 	case MON_NAMES:
 		handle_names(c, msg, payload, fds, fds_n);
+		break;
+	case MON_PROXY:
+		handle_proxy(c, msg, payload);
 		break;
 	case MON_STDIN:
 		if (c->is_attached && c->attach & MON_ATTACH_STDIN)

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -42,6 +43,11 @@ static void undo_monitor_ways(const struct monitor *m)
 	signal(SIGPIPE, SIG_DFL);
 	thread_caps_raise_all();
 	prctl(PR_SET_DUMPABLE, 1);
+	struct rlimit limit;
+	if (m->proxy.old_nofile && getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = m->proxy.old_nofile;
+		(void)!setrlimit(RLIMIT_NOFILE, &limit);
+	}
 	if (!m->has_oom_score)
 		return;
 	int n = snprintf(text, sizeof(text), "%d", m->old_oom_score_adj);

@@ -168,9 +168,12 @@ static void launched(void *ctx, uint32_t events)
 	cleanup_fd(&got.hold);
 	if (r == 0 && got.pty >= 0)
 		r = adopt_pty(m, got.pty);
+	if (r < 0)
+		(void)err_set(&res.err, ERR_SYSTEM, r, "watch the workload");
+	else
+		r = proxy_begin(m, &res.err);
 	if (r < 0) {
 		(void)m->isolation->signal(&m->handle, SIGKILL, true, NULL);
-		(void)err_set(&res.err, ERR_SYSTEM, r, "watch the workload");
 		start_failed(m, &res.err);
 		return;
 	}
@@ -326,6 +329,7 @@ static void workload_exited(void *ctx, uint32_t events)
 	int code = launch_reap(pidfd, &was_killed);
 	FAULT_HERE("monitor.reaped");
 	names_end(m);
+	proxy_end(m);
 	loop_timer_stop(&m->loop, &m->stop_timer);
 	m->state.exit_code = code < 0 ? 255 : code;
 	m->state.pid = 0;

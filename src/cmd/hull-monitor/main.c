@@ -201,7 +201,7 @@ int main(int argc, char **argv)
 	(void)!fd_set_cloexec(HULL_SOCKET, true);
 	m->lock_fd = m->pty = m->hold_fd = m->dirfd = m->state_dirfd = m->run_dirfd = -1;
 	m->listener.fd = m->signals.fd = m->exit.fd = m->launch.source.fd = m->input.source.fd = m->memory.fd = -1;
-	m->names.socks[0] = m->names.socks[1] = m->names.server.fd = -1;
+	m->names.socks[0] = m->names.socks[1] = m->names.server.fd = m->proxy.server.fd = -1;
 	m->output.stream[0].source.fd = m->output.stream[1].source.fd = -1;
 	for (size_t i = 0; i < CLIENTS_MAX; i++)
 		m->client[i].source.fd = -1;

@@ -10,6 +10,7 @@
  *   input.c      attached clients' input to the workload
  *   exec.c       exec sessions
  *   names.c      the workload's sockets for names, and who answers there
+ *   proxy.c      published ports that the kernel cannot redirect
  *   memory.c     kills for want of memory
  *   health.c     health checks
  *   log_*.c      log drivers
@@ -116,6 +117,16 @@ struct names {
 	pid_t starting;   /* a server on its way; 0: none */
 };
 
+struct proxy {
+	struct proxied *ports;
+	uint32_t last_key;
+	struct loop_source server; /* the conversation with hull-proxy; fd -1: it is not there */
+	pid_t pid;
+	struct loop_timer retry;
+	int64_t delay_ns; /* until the next try, after one that failed */
+	uint64_t old_nofile; /* 0: the limit of open files was not changed */
+};
+
 struct monitor {
 	struct loop loop;
 	struct monitor_conf *conf;
@@ -137,6 +148,7 @@ struct monitor {
 	struct log_sink log;
 	struct health health;
 	struct names names;
+	struct proxy proxy;
 	struct loop_timer stop_timer, restart_timer, linger, trim, memory_timer;
 	struct loop_source memory; /* fd -1: not watched (yet) */
 	uint64_t oom_kills;        /* told so far */
@@ -239,6 +251,13 @@ void exec_workload_gone(struct monitor *m);
 /* names.c. Takes the two sockets. */
 void names_begin(struct monitor *m, int socks[2]);
 void names_end(struct monitor *m);
+
+/* proxy.c. Serve what monitor.conf says. */
+int proxy_begin(struct monitor *m, struct err *err) MUST_CHECK;
+/* MON_PROXY; changes @lines. */
+int proxy_change(struct monitor *m, char *lines, struct err *err) MUST_CHECK;
+/* When it returns the ports are free. */
+void proxy_end(struct monitor *m);
 
 /* memory.c */
 void memory_watch(struct monitor *m); /* idempotent */

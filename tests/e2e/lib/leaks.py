@@ -142,7 +142,7 @@ def _network(hull, db, running):
     ports = {row[0] for row in db.rows("SELECT host_port FROM ports")}
     for item in json.loads(table.stdout or "{}").get("nftables", []):
         table = item.get("map") or item.get("set") or {}
-        if not table.get("name", "").startswith(("ports", "open")):
+        if not table.get("name", "").startswith(("ports", "open", "proxied")):
             continue
         for element in table.get("elem", []):
             key = element[0] if isinstance(element, list) else element
@@ -193,6 +193,9 @@ def leftovers(hull, nothing_runs=False):
                 continue
             # One for all; it ends a moment after the last of them.
             if name.startswith("hull-names") and running:
+                continue
+            # While it is used, and a moment longer: its monitor's.
+            if name == "hull-proxy" and processes(hull).get(parent_of(pid)) == "hull-monitor":
                 continue
             if not (name == "hull-monitor" and len(words) > 1 and words[1].decode() in running):
                 left.append(f"process {pid} {b' '.join(words).decode()}")

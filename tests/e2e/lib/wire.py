@@ -76,6 +76,8 @@ def serve(server, answer):
             try:
                 if server.type == socket.SOCK_DGRAM:
                     data, peer = server.recvfrom(2000)
+                    if peer is None:
+                        return
                     server.sendto(answer(data, peer), peer)
                 else:
                     conn, peer = server.accept()
@@ -85,6 +87,16 @@ def serve(server, answer):
                 return
     thread = threading.Thread(target=body, daemon=True)
     thread.start()
+
+
+def stop(server):
+    """Close it for whoever waits there, too: a call that the kernel restarts would go on with
+    whatever has its number by then."""
+    try:
+        server.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass
+    server.close()
 
 
 def listener(address, port, kind=socket.SOCK_STREAM):
