@@ -10,6 +10,7 @@
 #include "clock.h"
 #include "container_end.h"
 #include "container_lock.h"
+#include "container_rename.h"
 #include "containers.h"
 #include "events.h"
 #include "fault.h"
@@ -211,6 +212,8 @@ int engine_recover(struct engine *engine, struct err *err)
 		r = network_policy_recover(engine, err);
 	if (r >= 0)
 		r = network_rate_recover(engine, err);
+	if (r >= 0)
+		r = rename_recover(engine, err);
 	if (r >= 0)
 		r = volumes_sweep(engine, err);
 	if (r >= 0)

@@ -196,6 +196,9 @@ static const char *const steps[] = {
 	/* What was on the host before the network stays when it goes. */
 	"ALTER TABLE networks ADD COLUMN keeps_bridge INTEGER NOT NULL DEFAULT 0;"
 	"ALTER TABLE networks ADD COLUMN owns_parent INTEGER NOT NULL DEFAULT 0;",
+	/* It has another name, which the name server and the firewall may not know yet. */
+	"ALTER TABLE containers ADD COLUMN is_renamed INTEGER NOT NULL DEFAULT 0;"
+	"CREATE INDEX containers_renamed ON containers(is_renamed) WHERE is_renamed <> 0;",
 };
 const struct db_schema engine_schema = { steps, ARRAY_LEN(steps) };
 

@@ -67,6 +67,8 @@ SCENARIOS = [
              [("network", "create", "net"), ("run", "-d", "--name", "cc", "--network", "net", "-p", PORT, *LONG)]),
     Scenario("run in two networks", ("run", "--rm", "--name", "cc", "--network", "net", "--network", "other", "-p", PORT, "demo", "true"),
              [("network", "create", "net"), ("network", "create", "other")], undone=True),
+    Scenario("rename", ("rename", "cc", "dd"),
+             [("network", "create", "net"), ("run", "-d", "--name", "cc", "--network", "net", *LONG)]),
     Scenario("volume import", ("volume", "import", "vol"), stdin=True),
     Scenario("import", ("import", "-", "other"), stdin=True),
     Scenario("rmi", ("rmi", "-f", "other"), [("import", "-", "other")]),
@@ -296,6 +298,24 @@ class Crash(HullTest):
                     self.assertNotEqual(rules(), before[0])
                     self.assertEqual(self.hull.out("port", "cc").splitlines(), ["81/tcp -> 0.0.0.0:18081", "81/tcp -> [::]:18081"])
                     self.hull.remove_all()
+
+    def test_a_rename_is_made_whole(self):
+        """With the new name recorded, everybody knows it after one command."""
+        for point in ("rename.recorded", "rename.told"):
+            for action in ("kill", "enospc"):
+                with self.subTest(point=point, action=action):
+                    self.hull("network", "create", "net")
+                    for name in ("cc", "asks"):
+                        self.hull("run", "-d", "--name", name, "--network", "net", *LONG)
+                    self.hull("rename", "cc", "dd", code=None, env={"HULL_FAULT": f"{point}:1:{action}"})
+                    self.hull("ps")
+                    address = self.hull.out("inspect", "-f", "{{.NetworkSettings.Networks.net.IPAddress}}", "dd")
+                    self.assertIn(address, self.hull.out("exec", "asks", "nslookup", "dd"))
+                    self.assertNotIn(address, self.hull("exec", "asks", "nslookup", "cc", code=None).out)
+                    self.hull("rename", "dd", "cc")
+                    self.assertIn(address, self.hull.out("exec", "asks", "nslookup", "cc"))
+                    self.hull.remove_all()
+                    self.hull("network", "rm", "net")
 
     def test_at_random_times(self):
         """Whoever is there is killed, at any time."""
