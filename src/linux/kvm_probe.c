@@ -30,6 +30,7 @@
 #define GDT 0x7000u
 #define STACK 0x8000u
 #define DONE_PORT 0x80
+#define CPUID_ENTRIES 128
 
 /* Each instruction, then: out DONE_PORT, al. rdi points to zeros, eax is 1. */
 static const struct {
@@ -72,10 +73,10 @@ static int make(struct machine *m)
 	m->run = m->vcpu < 0 ? MAP_FAILED : mmap(NULL, (size_t)run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, m->vcpu, 0);
 	if (m->run == MAP_FAILED)
 		return -errno;
-	struct {
+	union {
 		struct kvm_cpuid2 head;
-		struct kvm_cpuid_entry2 entries[128];
-	} cpuid = { .head.nent = 128 };
+		uint8_t room[sizeof(struct kvm_cpuid2) + CPUID_ENTRIES * sizeof(struct kvm_cpuid_entry2)];
+	} cpuid = { .head.nent = CPUID_ENTRIES };
 	if (ioctl(kvm, KVM_GET_SUPPORTED_CPUID, &cpuid) < 0 || ioctl(m->vcpu, KVM_SET_CPUID2, &cpuid) < 0)
 		return -errno;
 	return 0;

@@ -115,10 +115,13 @@ int tc_redirect_incoming(int sock, int index, int to)
 {
 	struct nl_batch b;
 	/* One key of no bits: everything. */
-	struct {
+	union {
 		struct tc_u32_sel sel;
-		struct tc_u32_key key;
-	} all = { .sel = { .flags = TC_U32_TERMINAL, .nkeys = 1 } };
+		uint8_t room[sizeof(struct tc_u32_sel) + sizeof(struct tc_u32_key)];
+	} all;
+	memset(&all, 0, sizeof(all));
+	all.sel.flags = TC_U32_TERMINAL;
+	all.sel.nkeys = 1;
 	int r = tc_stop_redirect(sock, index);
 	if (r < 0)
 		return r;

@@ -84,7 +84,7 @@ static int change_root(int initramfs)
 	if (chdir(NEW_ROOT) < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0 || chdir("/") < 0)
 		return -errno;
 	/* What is not needed again gives its memory back. */
-	(void)!fd_remove_tree_at(initramfs, MODULES + 1);
+	(void)!fd_remove_tree_at(initramfs, &MODULES[1]);
 	(void)unlinkat(initramfs, "init", 0);
 	return 0;
 }

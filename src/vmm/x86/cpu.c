@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "cleanup.h"
 #include "layout.h"
 #include "machine.h"
 
@@ -37,9 +38,9 @@ int arch_add_irqchip(struct machine *m, struct err *err)
 }
 
 /* The same for all vCPUs but for the fields that name the vCPU; asked for once. */
-static struct {
+static union {
 	struct kvm_cpuid2 head;
-	struct kvm_cpuid_entry2 entries[CPUID_MAX];
+	uint8_t room[sizeof(struct kvm_cpuid2) + CPUID_MAX * sizeof(struct kvm_cpuid_entry2)];
 } cpuid;
 
 static int read_cpuid(struct machine *m)
@@ -53,7 +54,7 @@ static int read_cpuid(struct machine *m)
 	}
 	bool has_deadline = ioctl(m->kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
 	for (unsigned i = 0; i < cpuid.head.nent; i++) {
-		struct kvm_cpuid_entry2 *e = &cpuid.entries[i];
+		struct kvm_cpuid_entry2 *e = &cpuid.head.entries[i];
 		if (e->function == 1) {
 			e->ecx |= CPUID_HYPERVISOR | (has_deadline ? CPUID_TSC_DEADLINE : 0);
 			/* One thread a core, one core a package: no sharing is made up. */
@@ -80,7 +81,7 @@ static int set_cpuid(struct machine *m, struct vcpu *vcpu)
 	if (r < 0)
 		return r;
 	for (unsigned i = 0; i < cpuid.head.nent; i++) {
-		struct kvm_cpuid_entry2 *e = &cpuid.entries[i];
+		struct kvm_cpuid_entry2 *e = &cpuid.head.entries[i];
 		if (e->function == 1)
 			e->ebx = (e->ebx & 0x00ffffff) | vcpu->index << 24;
 		else if (e->function == 0xb || e->function == 0x1f)
@@ -93,11 +94,15 @@ static int set_cpuid(struct machine *m, struct vcpu *vcpu)
 
 static int set_msrs(struct vcpu *vcpu)
 {
-	struct {
+	static const struct kvm_msr_entry entries[] = {
+		{ .index = MSR_MISC_ENABLE, .data = 1 }, /* fast strings */
+		{ .index = MSR_MTRR_DEF_TYPE, .data = 1u << 11 | 6 }, /* write-back */
+	};
+	union {
 		struct kvm_msrs head;
-		struct kvm_msr_entry entries[2];
-	} msrs = { .head.nmsrs = 2, .entries = { { .index = MSR_MISC_ENABLE, .data = 1 }, /* fast strings */
-						 { .index = MSR_MTRR_DEF_TYPE, .data = 1u << 11 | 6 } } }; /* write-back */
+		uint8_t room[sizeof(struct kvm_msrs) + sizeof(entries)];
+	} msrs = { .head.nmsrs = ARRAY_LEN(entries) };
+	memcpy(msrs.head.entries, entries, sizeof(entries));
 	/* Returns how many it took: neither is needed to boot. */
 	return ioctl(vcpu->fd, KVM_SET_MSRS, &msrs) < 0 ? -errno : 0;
 }

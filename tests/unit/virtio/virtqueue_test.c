@@ -482,6 +482,7 @@ TEST(double_fetch)
 			sum += len;
 			CHECK(len > 0 && len <= 4096);
 			sink ^= p[0] ^ p[len - 1];
+			(void)sink;
 			if (i >= b.chain.n_read && p >= (uint8_t *)vm_ptr(&b.vm, VM_FAR_GPA))
 				p[len - 1] = 1; /* faults if a read-only region came through */
 		}
