@@ -10,15 +10,17 @@
 #include "state.h"
 #include "str.h"
 
-static int open_engine(struct engine **ret, bool to_run, struct err *err)
+enum purpose { TO_LOOK, TO_RUN, TO_RUN_ON_ITS_OWN };
+
+static int open_engine(struct engine **ret, enum purpose purpose, struct err *err)
 {
 	CLEANUP_ENGINE struct engine *e = mem_calloc(1, sizeof(*e));
 	e->run_fd = e->lock_fd = e->ahead_sock = -1;
 	const char *libexec = getenv("HULL_LIBEXECDIR");
 	e->libexec = str_dup(str_is_empty(libexec) ? HULL_LIBEXECDIR : libexec);
 	e->hull_path = str_dup(getenv("HULL_BIN"));
-	if (to_run)
-		monitor_spawn_ahead(e);
+	if (purpose != TO_LOOK)
+		monitor_spawn_ahead(e, purpose == TO_RUN_ON_ITS_OWN);
 	int r = store_open(&engine_schema, &e->store, err);
 	if (r < 0)
 		return r;
@@ -38,12 +40,12 @@ static int open_engine(struct engine **ret, bool to_run, struct err *err)
 
 int engine_open(struct engine **ret, struct err *err)
 {
-	return open_engine(ret, false, err);
+	return open_engine(ret, TO_LOOK, err);
 }
 
-int engine_open_to_run(struct engine **ret, struct err *err)
+int engine_open_to_run(struct engine **ret, bool has_own_namespaces, struct err *err)
 {
-	return open_engine(ret, true, err);
+	return open_engine(ret, has_own_namespaces ? TO_RUN_ON_ITS_OWN : TO_RUN, err);
 }
 
 void engine_close(struct engine *e)

@@ -28,8 +28,9 @@ struct engine {
 /* Open the state of $HULL_ROOT and $HULL_RUN, recover what dead processes left. */
 int engine_open(struct engine **ret, struct err *err) MUST_CHECK;
 /* The same for who is about to create and start a container: its monitor is
- * spawned first of all. */
-int engine_open_to_run(struct engine **ret, struct err *err) MUST_CHECK;
+ * spawned first of all. @has_own_namespaces: it will be of the container level, with
+ * no namespace of the host's or of another container's; a wrong guess costs time. */
+int engine_open_to_run(struct engine **ret, bool has_own_namespaces, struct err *err) MUST_CHECK;
 void engine_close(struct engine *engine);
 static inline void cleanup_engine(struct engine **engine)
 {

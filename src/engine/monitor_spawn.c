@@ -14,7 +14,7 @@
 
 extern char **environ;
 
-static int spawn(const char *libexec, const char *id, int *ret_sock, pid_t *ret_pid, struct err *err)
+static int spawn(const char *libexec, const char *id, bool has_own_namespaces, int *ret_sock, pid_t *ret_pid, struct err *err)
 {
 	int pair[2];
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
@@ -22,8 +22,8 @@ static int spawn(const char *libexec, const char *id, int *ret_sock, pid_t *ret_
 	CLEANUP_FD int ours = pair[0], theirs = pair[1];
 	CLEANUP_FREE char *path = str_printf("%s/hull-monitor", libexec);
 	CLEANUP_FREE char *arg = str_dup(id);
-	char name[] = "hull-monitor";
-	char *argv[] = { name, arg, NULL };
+	char name[] = "hull-monitor", namespaces[] = "namespaces";
+	char *argv[] = { name, arg, has_own_namespaces ? namespaces : NULL, NULL };
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
 	sigset_t none, all;
@@ -59,19 +59,19 @@ static int spawn(const char *libexec, const char *id, int *ret_sock, pid_t *ret_
 	return 0;
 }
 
-void monitor_spawn_ahead(struct engine *engine)
+void monitor_spawn_ahead(struct engine *engine, bool has_own_namespaces)
 {
 	struct err ignored = ERR_INIT;
 	id_generate(engine->ahead_id);
 	/* What stands in the way is told when it is needed. */
-	if (spawn(engine->libexec, engine->ahead_id, &engine->ahead_sock, &engine->ahead_pid, &ignored) < 0)
+	if (spawn(engine->libexec, engine->ahead_id, has_own_namespaces, &engine->ahead_sock, &engine->ahead_pid, &ignored) < 0)
 		engine->ahead_id[0] = '\0';
 }
 
 int monitor_take(struct engine *engine, const char *id, int *ret_sock, pid_t *ret_pid, struct err *err)
 {
 	if (engine->ahead_sock < 0 || !str_eq(engine->ahead_id, id))
-		return spawn(engine->libexec, id, ret_sock, ret_pid, err);
+		return spawn(engine->libexec, id, false, ret_sock, ret_pid, err);
 	*ret_sock = TAKE_FD(engine->ahead_sock);
 	*ret_pid = engine->ahead_pid;
 	return 0;

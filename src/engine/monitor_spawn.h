@@ -5,8 +5,9 @@
 #include "engine.h"
 
 /* Spawn one for a container that is about to be created and started, and choose
- * its id: it gets ready while the database is opened and written. */
-void monitor_spawn_ahead(struct engine *engine);
+ * its id: it gets ready while the database is opened and written.
+ * @has_own_namespaces: as engine_open_to_run(). */
+void monitor_spawn_ahead(struct engine *engine, bool has_own_namespaces);
 /* The conversation with a monitor for container @id: the one that was spawned
  * ahead if it is the container's, else a new one. */
 int monitor_take(struct engine *engine, const char *id, int *ret_sock, pid_t *ret_pid, struct err *err) MUST_CHECK;

@@ -23,6 +23,17 @@ bool spec_uses_host_userns(const struct container_config *c)
 	return str_eq(c->userns_mode, "host") || c->privileged || str_eq(c->pid_mode, "host");
 }
 
+static bool is_shared(const char *mode)
+{
+	return str_eq(mode, "host") || str_starts_with(mode ? mode : "", "container:");
+}
+
+bool spec_has_own_namespaces(const struct container_config *c)
+{
+	return !spec_uses_host_userns(c) && !is_shared(c->network_mode) && !is_shared(c->ipc_mode) && !is_shared(c->pid_mode) &&
+	       !is_shared(c->uts_mode);
+}
+
 static bool has_security_opt(const struct container_config *c, const char *what)
 {
 	return strv_contains(&c->security_opt, what);

@@ -59,3 +59,6 @@ struct spec_mount *spec_add_mount(struct spec_mount **list, size_t *n, const cha
 void spec_mounts_free(struct spec_mount *list, size_t n);
 /* True for "host" and for modes under which the host's user namespace is used. */
 bool spec_uses_host_userns(const struct container_config *c);
+/* Whether it shares none with the host or another container, as far as is known
+ * without looking anything up. */
+bool spec_has_own_namespaces(const struct container_config *c);

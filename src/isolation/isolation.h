@@ -41,11 +41,20 @@ struct isolation_handle {
 	char run_dir[256];        /* of the workload, below $HULL_RUN; levels with a guest need it */
 };
 
+/* What prepare() made, before anybody knew the workload: a process that waits
+ * for it. It ends with the last copy of @sock, at the latest. */
+struct isolation_ahead {
+	pid_t pid; /* the parent of the caller of prepare() is to reap it; 0: none */
+	int sock;  /* -1: none */
+};
+
 /* What the process of the workload (or of an exec) is given. */
 struct isolation_io {
 	/* Without a terminal: the three descriptors of the process. With one:
 	 * -1; the back end makes the pty inside and returns its master. */
 	int stdin_fd, stdout_fd, stderr_fd;
+	/* start() alone: what prepare() made for it, closed by start(); or NULL. */
+	struct isolation_ahead *ahead;
 };
 
 struct isolation_stats {
@@ -93,6 +102,16 @@ struct isolation {
 	int (*describe)(struct isolation_note *ret, struct err *err);
 
 	/* ---- only in hull-monitor, which stays the parent ---- */
+
+	/* In the process that is going to call start(), before the launch description
+	 * exists: make what most workloads of the level take longest to get. A start()
+	 * that cannot use it does without. What stands in the way is told by start(),
+	 * too. NULL: there is nothing to make. */
+	void (*prepare)(struct isolation_ahead *ret);
+	/* The launch description is there (@config_fd, config.json open for reading, from
+	 * which the caller itself must not read): it may be got ready for while the caller
+	 * reads it, too. With prepare(). */
+	void (*expect)(const struct isolation_ahead *ahead, const struct isolation_io *io, int config_fd);
 
 	/* Start the workload of @spec. Returns once its PID 1 has called execve
 	 * (or failed: then nothing is left behind and @err has Docker's words,

@@ -22,6 +22,8 @@
 #include "thread_caps.h"
 
 #define CONFIG_MAX_BYTES (16u << 20)
+/* The level whose namespaces can be made before the order comes. */
+#define ISOLATION_AHEAD ISOLATION_CONTAINER
 
 #ifndef P_PIDFD
 #define P_PIDFD 3
@@ -69,7 +71,7 @@ static int run(struct monitor *m, const struct launch_request *request, bool is_
 {
 	CLEANUP_BUF struct buf text = BUF_INIT(CONFIG_MAX_BYTES);
 	CLEANUP_RUNTIME_SPEC struct runtime_spec *spec = NULL;
-	struct isolation_io io = { request->stdio[0], request->stdio[1], request->stdio[2] };
+	struct isolation_io io = { request->stdio[0], request->stdio[1], request->stdio[2], request->ahead };
 	int r = fd_read_file_at(m->state_dirfd, "config.json", &text);
 	if (r < 0)
 		return err_set(&res->err, ERR_SYSTEM, r, "read config.json");
@@ -98,6 +100,7 @@ static void child(struct monitor *m, const struct launch_request *request, bool 
 	int fds[RESULT_FDS];
 	size_t n = 0;
 	FAULT_HERE("launcher.forked");
+	res.helper = request->ahead ? request->ahead->pid : 0;
 	res.r = run(m, request, is_exec, &res, &got);
 	if (res.r < 0 && !err_is_set(&res.err))
 		(void)err_set(&res.err, ERR_SYSTEM, res.r, "start");
@@ -114,11 +117,29 @@ static void child(struct monitor *m, const struct launch_request *request, bool 
 	_exit(0);
 }
 
-static void wait_for_order(struct monitor *m, int sock)
+/* @level's namespaces are there, and may be got ready. */
+static void expect(struct monitor *m, enum isolation_level level, struct launch_request *request, struct isolation_ahead *ahead)
+{
+	struct isolation_io io = { request->stdio[0], request->stdio[1], request->stdio[2], NULL };
+	CLEANUP_FD int config = -1;
+	if (ahead->sock < 0)
+		return;
+	request->ahead = ahead;
+	if (level == ISOLATION_AHEAD && (config = openat(m->state_dirfd, "config.json", O_RDONLY | O_CLOEXEC)) >= 0)
+		m->isolation->expect(ahead, &io, config);
+	else
+		cleanup_fd(&ahead->sock);
+}
+
+static void wait_for_order(struct monitor *m, int sock, bool makes_ahead)
 {
 	char order; /* the level */
 	int fds[SPARE_FDS] = { -1, -1, -1, -1 };
 	size_t n = 0;
+	struct isolation_ahead ahead = { 0, -1 };
+	struct err none = ERR_INIT;
+	if (makes_ahead && isolation_get(ISOLATION_AHEAD, &m->isolation, &none) == 0 && m->isolation->prepare)
+		m->isolation->prepare(&ahead);
 	if (fd_recv(sock, &order, sizeof(order), fds, SPARE_FDS, &n) != (ssize_t)sizeof(order) || n == 0)
 		_exit(0); /* the monitor has gone */
 	m->state_dirfd = fds[0];
@@ -126,10 +147,11 @@ static void wait_for_order(struct monitor *m, int sock)
 	struct err err = ERR_INIT;
 	if (isolation_get((enum isolation_level)order, &m->isolation, &err) < 0)
 		_exit(1);
+	expect(m, (enum isolation_level)order, &request, &ahead);
 	child(m, &request, false, sock);
 }
 
-void launch_prepare(struct monitor *m)
+void launch_prepare(struct monitor *m, bool makes_ahead)
 {
 	int sv[2];
 	pid_t self = getpid();
@@ -142,7 +164,7 @@ void launch_prepare(struct monitor *m)
 		close(HULL_SOCKET);
 		die_with(self);
 		undo_monitor_ways(m);
-		wait_for_order(m, sv[1]);
+		wait_for_order(m, sv[1], makes_ahead);
 	}
 	close(sv[1]);
 	if (pid < 0)
@@ -212,6 +234,9 @@ int launch_finish(struct monitor *m, struct launch *launch, struct launch_result
 	while (waitpid(launch->pid, &status, 0) < 0 && errno == EINTR)
 		continue;
 	bool is_whole = got == (ssize_t)sizeof(*res);
+	/* It is over before the launcher's answer, or about to be. */
+	while (is_whole && res->helper > 0 && waitpid(res->helper, &status, 0) < 0 && errno == EINTR)
+		continue;
 	if (is_whole && res->r < 0 && n > 0) {
 		/* What failed on its way is our child. */
 		bool was_killed;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* hull-monitor ID: parent of one workload. Spawned by hull with a connection as
- * descriptor 3 (monitor_proto.h), HULL_ROOT and HULL_RUN in the environment. */
+/* hull-monitor ID [namespaces]: parent of one workload. Spawned by hull with a connection
+ * as descriptor 3 (monitor_proto.h), HULL_ROOT and HULL_RUN in the environment.
+ * "namespaces": it is going to be a container with all namespaces of its own. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -191,7 +192,8 @@ int main(int argc, char **argv)
 		fault_list(STDOUT_FILENO);
 		return 0;
 	}
-	if (argc != 2 || strlen(argv[1]) > 64 || strchr(argv[1], '/') || fstat(HULL_SOCKET, &st) < 0 || !S_ISSOCK(st.st_mode)) {
+	bool makes_ahead = argc == 3 && str_eq(argv[2], "namespaces");
+	if ((argc != 2 && !makes_ahead) || strlen(argv[1]) > 64 || strchr(argv[1], '/') || fstat(HULL_SOCKET, &st) < 0 || !S_ISSOCK(st.st_mode)) {
 		static const char usage[] = "hull-monitor is started by hull: hull-monitor ID, with a socket as descriptor 3\n";
 		(void)!write(2, usage, sizeof(usage) - 1);
 		return 125;
@@ -205,7 +207,7 @@ int main(int argc, char **argv)
 	m->output.stream[0].source.fd = m->output.stream[1].source.fd = -1;
 	for (size_t i = 0; i < CLIENTS_MAX; i++)
 		m->client[i].source.fd = -1;
-	launch_prepare(m);
+	launch_prepare(m, makes_ahead);
 	if (!wait_for_hull())
 		return 0;
 	if (init(m, argv[1], &err) < 0) {

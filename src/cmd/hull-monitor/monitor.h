@@ -182,18 +182,21 @@ static inline bool lifecycle_is_up(const struct monitor *m)
 	return m->exit.fd >= 0;
 }
 
-/* launch.c. Fork a launcher ahead, for the start. */
-void launch_prepare(struct monitor *m);
+/* launch.c. Fork a launcher ahead, for the start; with @makes_ahead it makes namespaces
+ * of the container level, too. */
+void launch_prepare(struct monitor *m, bool makes_ahead);
 /* The answer comes through launch->source; fill source.ready first. */
 struct launch_request {
 	const char *process_json; /* exec: the process; NULL with argv */
 	size_t process_len;
 	const struct strv *argv;  /* health check: the workload's process with these */
 	int stdio[3];
+	struct isolation_ahead *ahead; /* NULL: nothing was made ahead */
 };
 struct launch_result {
 	int r;
 	pid_t pid;
+	pid_t helper; /* one more child to reap, which made namespaces ahead; 0: none */
 	struct isolation_handle handle;
 	bool has_hold, has_pty, has_names; /* with the pidfd, in this order */
 	struct err err;

@@ -11,6 +11,7 @@
 #include "monitor_proto.h"
 #include "registry_cli.h"
 #include "run_flags.h"
+#include "spec_builder.h"
 
 static int write_cidfile(const char *path, const char *id, struct err *err)
 {
@@ -141,6 +142,11 @@ static int run_attached(struct cli *cli, const struct run_opts *o, struct engine
 	return r < 0 ? cli_fail(cli, &err) : end.end == ATTACH_LOST ? 137 : end.exit_code;
 }
 
+static bool is_on_its_own(const struct container_config *config)
+{
+	return str_eq(config->isolation, isolation_level_name(ISOLATION_CONTAINER)) && spec_has_own_namespaces(config);
+}
+
 static int run_run(struct cli *cli, const void *opts, int argc, char **argv)
 {
 	const struct run_opts *o = opts;
@@ -154,7 +160,7 @@ static int run_run(struct cli *cli, const void *opts, int argc, char **argv)
 		return cli_fail_client(cli, &err);
 	if (detach_keys_check(o->detach_keys, &err) < 0)
 		return cli_fail(cli, &err);
-	if (engine_open_to_run(&engine, &err) < 0 ||
+	if (engine_open_to_run(&engine, is_on_its_own(config), &err) < 0 ||
 	    create(cli, engine, o, config, true, &c, &err) < 0)
 		return cli_fail(cli, &err);
 	if (!o->detach)

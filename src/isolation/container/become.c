@@ -21,12 +21,20 @@ int filter_read(const char *path, void **ret, size_t *ret_len, struct err *err)
 {
 	if (!path)
 		return 0;
+	CLEANUP_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	if (fd < 0)
+		return err_set(err, ERR_SYSTEM, errno, "read the seccomp filter %s", path);
+	return filter_read_fd(fd, path, ret, ret_len, err);
+}
+
+int filter_read_fd(int fd, const char *name, void **ret, size_t *ret_len, struct err *err)
+{
 	CLEANUP_BUF struct buf b = BUF_INIT(FILTER_MAX);
-	int r = fd_read_file_at(AT_FDCWD, path, &b);
+	int r = fd_read_all(fd, &b);
 	if (r < 0)
-		return err_set(err, ERR_SYSTEM, r, "read the seccomp filter %s", path);
+		return err_set(err, ERR_SYSTEM, r, "read the seccomp filter %s", name);
 	if (b.len == 0 || b.len % sizeof(struct sock_filter))
-		return err_set(err, ERR_INVALID, 0, "%s is not a compiled seccomp filter", path);
+		return err_set(err, ERR_INVALID, 0, "%s is not a compiled seccomp filter", name);
 	*ret_len = b.len;
 	*ret = buf_steal(&b);
 	return 0;

@@ -14,13 +14,41 @@
 #include "internal.h"
 #include "mount_api.h"
 
-static int wait_for_go(int channel, struct handover *h, struct err *err)
+/* One that is no fork of its launcher gets as descriptors what a fork has. */
+static int take_extras(struct become_args *b, const struct child_extras *extras, int fds[CHILD_EXTRAS_MAX], size_t n, struct err *err)
 {
+	void *filter = NULL;
+	size_t at = 0;
+	if (n != (size_t)extras->has_filter + extras->has_init)
+		return err_set(err, ERR_SYSTEM, EPIPE, "receive what the launcher opened");
+	if (extras->has_filter) {
+		CLEANUP_FD int fd = fds[at++];
+		int r = filter_read_fd(fd, "of the container", &filter, &b->filter_len, err);
+		if (r < 0)
+			return r;
+		b->filter = filter;
+	}
+	b->is_init = extras->has_init;
+	if (extras->has_init)
+		b->init_fd = fds[at];
+	return 0;
+}
+
+static int wait_for_go(struct child_args *a, struct handover *h, struct err *err)
+{
+	struct child_extras extras = { false, false };
+	int fds[CHILD_EXTRAS_MAX] = { -1, -1 };
+	size_t n = 0;
 	/* Not before: until then this process has no identity of its own. */
-	int r = channel_recv(channel, NULL, 0, NULL, 0, NULL);
+	int r = channel_recv(a->channel, &extras, sizeof(extras), fds, CHILD_EXTRAS_MAX, &n);
 	if (r != CHANNEL_GO)
 		return err_set(err, ERR_SYSTEM, r < 0 ? r : EPIPE, "wait for the launcher");
-	r = channel_recv_fds(channel, h->fds, h->n);
+	if (n) {
+		r = take_extras(&a->become, &extras, fds, n, err);
+		if (r < 0)
+			return r;
+	}
+	r = channel_recv_fds(a->channel, h->fds, h->n);
 	if (r < 0)
 		return err_set(err, ERR_SYSTEM, r, "receive what the launcher opened");
 	return 0;
@@ -65,7 +93,7 @@ static int enter_cgroup(const struct child_args *a, struct err *err)
 	return r < 0 ? err_set(err, ERR_SYSTEM, r, "enter the control group") : 0;
 }
 
-static int build(const struct child_args *a, struct err *err)
+static int build(struct child_args *a, struct err *err)
 {
 	CLEANUP(handover_done) struct handover h;
 	CLEANUP_FD int root = -1;
@@ -74,7 +102,7 @@ static int build(const struct child_args *a, struct err *err)
 	umask(0022);
 	int r = enter_cgroup(a, err);
 	if (r == 0)
-		r = wait_for_go(a->channel, &h, err);
+		r = wait_for_go(a, &h, err);
 	if (r == 0)
 		r = become_root(a->spec, err);
 	if (r == 0 && a->cgroup_namespace && unshare(CLONE_NEWCGROUP) < 0)
@@ -103,7 +131,7 @@ static int build(const struct child_args *a, struct err *err)
 	return r == 0 ? rootfs_enter(root, err) : r;
 }
 
-static int run(const struct child_args *a, struct err *err)
+static int run(struct child_args *a, struct err *err)
 {
 	CLEANUP_FD int master = -1;
 	/* The workload never outlives its monitor; asked again after a possible
@@ -127,7 +155,7 @@ static int run(const struct child_args *a, struct err *err)
 	return become(&a->become, err);
 }
 
-_Noreturn void child_run(const struct child_args *a)
+_Noreturn void child_run(struct child_args *a)
 {
 	struct err err = ERR_INIT;
 	(void)run(a, &err);

@@ -173,6 +173,8 @@ static int container_destroy(const struct isolation_handle *handle, struct err *
 const struct isolation isolation_container = {
 	.level = ISOLATION_CONTAINER,
 	.probe = probe,
+	.prepare = container_prepare,
+	.expect = container_expect,
 	.start = container_start,
 	.exec = container_exec,
 	.signal = container_signal,

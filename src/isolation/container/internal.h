@@ -17,11 +17,13 @@
 /* ---- channel.c: what goes over the pair ---- */
 
 enum channel_type {
-	CHANNEL_GO = 1, /* to the child: maps written, descriptors follow */
+	CHANNEL_GO = 1, /* to the child: maps written, descriptors follow; with a struct child_extras */
 	CHANNEL_FDS,    /* to the child: up to FD_PASS_MAX descriptors */
 	CHANNEL_NETWORK, /* to the child: its network is there */
 	CHANNEL_PTY,    /* to the launcher: the master of the terminal */
 	CHANNEL_MADE,   /* to the launcher's helper: the pid of the child (launch.c) */
+	CHANNEL_EXPECT, /* to what was made ahead: config.json and the standard streams (ahead.c) */
+	CHANNEL_BORN,   /* to the launcher, from there: a struct ahead_child with its descriptors */
 	CHANNEL_NAMES,  /* to the launcher, from its helper: the sockets for names */
 	CHANNEL_ERROR,  /* to the launcher: a struct err */
 };
@@ -94,6 +96,8 @@ struct become_args {
 int become(const struct become_args *args, struct err *err) MUST_CHECK;
 /* Read a compiled filter; *ret is allocated; none for a NULL path. */
 int filter_read(const char *path, void **ret, size_t *ret_len, struct err *err) MUST_CHECK;
+/* The same from a descriptor, which is read from where it stands. */
+int filter_read_fd(int fd, const char *name, void **ret, size_t *ret_len, struct err *err) MUST_CHECK;
 
 /* ---- child.c and what it calls, all in the child ---- */
 
@@ -107,7 +111,36 @@ struct child_args {
 	bool cgroup_namespace;
 	struct become_args become;
 };
-_Noreturn void child_run(const struct child_args *args);
+_Noreturn void child_run(struct child_args *args);
+/* With CHANNEL_GO, to a child that is no fork of its launcher: what become needs,
+ * as descriptors in this order. */
+struct child_extras {
+	bool has_filter, has_init;
+};
+#define CHILD_EXTRAS_MAX 2
+
+/* ---- ahead.c: namespaces that are made before the workload is known ---- */
+
+/* How it works: a process in new namespaces (isolation.h's prepare()) waits for
+ * CHANNEL_EXPECT. Then it reads the description at the same time as its launcher,
+ * makes the control group, clones the child into it, and ends. The child goes on
+ * like any other: it waits for the launcher's CHANNEL_GO. */
+struct ahead_child {
+	pid_t pid;
+	/* After the pidfd and the launcher's end of the child's channel: a directory of
+	 * the control group for each bit, by hierarchy. */
+	uint32_t hierarchies;
+};
+#define AHEAD_CHILD_FDS (2 + CGROUP_CONTROLLER_COUNT)
+void container_prepare(struct isolation_ahead *ret);
+void container_expect(const struct isolation_ahead *ahead, const struct isolation_io *io, int config_fd);
+/* Whether @spec asks for just the namespaces that are there; both sides ask. */
+bool ahead_fits(const struct runtime_spec *spec);
+/* What the control group and its namespace are to be; *ret_layout is CGROUP_MODE_NONE
+ * without any. */
+int launch_detect_cgroups(struct cgroup_layout *ret_layout, struct err *err) MUST_CHECK;
+int launch_make_cgroup(const struct runtime_spec *spec, const struct cgroup_layout *layout, struct cgroup *cg,
+		       struct err *err) MUST_CHECK;
 
 /* rootfs.c: build the root, attached; returns a descriptor on it. */
 int rootfs_build(const struct runtime_spec *spec, const struct handover *h, int *ret_root, struct err *err) MUST_CHECK;

@@ -101,37 +101,37 @@ static bool has_spoken(int channel)
 	return poll(&p, 1, 0) > 0;
 }
 
-static int prepare_child(const struct runtime_spec *spec, pid_t pid, int channel, struct isolation_fds *ret, struct err *err)
+/* The user namespace of @pid: mapped, if it is new. *ret is -1 where there is none. */
+static int map_userns(const struct runtime_spec *spec, pid_t pid, int *ret, struct err *err)
 {
-	CLEANUP(handover_done) struct handover h;
-	CLEANUP_FD int userns = -1;
-	handover_init(&h, spec);
-	int r = 0;
+	*ret = -1;
 	if (spec_joins_userns(spec)) {
-		userns = open(spec->ns[SPEC_NS_USER].path, O_RDONLY | O_CLOEXEC);
-		if (userns < 0)
-			r = err_set(err, ERR_SYSTEM, errno, "open the namespace %s", spec->ns[SPEC_NS_USER].path);
-	} else if (spec_has_userns(spec)) {
-		r = idmap_write(pid, "uid_map", spec->uid_maps, spec->uid_maps_n, err);
-		if (r == 0)
-			r = idmap_write(pid, "gid_map", spec->gid_maps, spec->gid_maps_n, err);
-		if (r == 0)
-			r = open_namespace(pid, "user", &userns, err);
+		*ret = open(spec->ns[SPEC_NS_USER].path, O_RDONLY | O_CLOEXEC);
+		return *ret < 0 ? err_set(err, ERR_SYSTEM, errno, "open the namespace %s", spec->ns[SPEC_NS_USER].path) : 0;
 	}
+	if (!spec_has_userns(spec))
+		return 0;
+	int r = idmap_write(pid, "uid_map", spec->uid_maps, spec->uid_maps_n, err);
 	if (r == 0)
-		r = set_oom_score(pid, &spec->process, err);
+		r = idmap_write(pid, "gid_map", spec->gid_maps, spec->gid_maps_n, err);
+	return r == 0 ? open_namespace(pid, "user", ret, err) : r;
+}
+
+/* What the child waits for. @extras: fds of its own kind, for one that needs them. */
+static int say_go(int channel, const struct handover *h, const struct child_extras *extras, const int *fds, size_t n,
+		  struct err *err)
+{
+	int r = channel_send(channel, CHANNEL_GO, extras, extras ? sizeof(*extras) : 0, fds, n);
 	if (r == 0)
-		r = handover_open(&h, spec, pid, userns, err);
-	if (r < 0)
-		return r;
-	r = channel_send(channel, CHANNEL_GO, NULL, 0, NULL, 0);
-	if (r == 0)
-		r = channel_send_fds(channel, h.fds, h.n);
-	if (r < 0)
-		return err_set(err, ERR_SYSTEM, r, "hand over to the container");
-	/* While the child builds its root; one that fails at that first has told
-	 * why, and launch_wait() reads it. */
-	r = attach_network(spec, pid, ret->names, err);
+		r = channel_send_fds(channel, h->fds, h->n);
+	return r < 0 ? err_set(err, ERR_SYSTEM, r, "hand over to the container") : 0;
+}
+
+/* While the child builds its root; one that fails at that first has told why, and
+ * launch_wait() reads it. */
+static int connect_child(const struct runtime_spec *spec, pid_t pid, int channel, struct isolation_fds *ret, struct err *err)
+{
+	int r = attach_network(spec, pid, ret->names, err);
 	if (r < 0 && has_spoken(channel))
 		return 0;
 	struct err ignored = ERR_INIT;
@@ -140,6 +140,21 @@ static int prepare_child(const struct runtime_spec *spec, pid_t pid, int channel
 	if (r == 0)
 		(void)!channel_send(channel, CHANNEL_NETWORK, NULL, 0, NULL, 0);
 	return r;
+}
+
+static int prepare_child(const struct runtime_spec *spec, pid_t pid, int channel, struct isolation_fds *ret, struct err *err)
+{
+	CLEANUP(handover_done) struct handover h;
+	CLEANUP_FD int userns = -1;
+	handover_init(&h, spec);
+	int r = map_userns(spec, pid, &userns, err);
+	if (r == 0)
+		r = set_oom_score(pid, &spec->process, err);
+	if (r == 0)
+		r = handover_open(&h, spec, pid, userns, err);
+	if (r == 0)
+		r = say_go(channel, &h, NULL, NULL, 0, err);
+	return r == 0 ? connect_child(spec, pid, channel, ret, err) : r;
 }
 
 static void take_fds(struct isolation_fds *ret, int type, const int fds[2], size_t n)
@@ -170,15 +185,27 @@ int launch_wait(int channel, struct isolation_fds *ret, struct err *err)
 	}
 }
 
-static int make_cgroup(const struct runtime_spec *spec, const struct cgroup_layout *layout, struct cgroup *cg,
-		       struct err *err)
+int launch_detect_cgroups(struct cgroup_layout *ret, struct err *err)
+{
+	int r = cgroup_detect(ret);
+	if (r == -ENOENT)
+		ret->mode = CGROUP_MODE_NONE;
+	else if (r < 0)
+		return err_set(err, ERR_SYSTEM, r, "find the control groups");
+	return 0;
+}
+
+int launch_make_cgroup(const struct runtime_spec *spec, const struct cgroup_layout *layout, struct cgroup *cg, struct err *err)
 {
 	if (layout->mode == CGROUP_MODE_NONE || !spec->cgroup_path)
 		return 0;
-	int r = cgroup_create(layout, spec->cgroup_path, container_resources_controllers(layout, &spec->resources), cg, err);
-	if (r == 0)
-		r = container_resources_apply(cg, &spec->resources, true, err);
-	return r;
+	return cgroup_create(layout, spec->cgroup_path, container_resources_controllers(layout, &spec->resources), cg, err);
+}
+
+static int limit(const struct runtime_spec *spec, struct cgroup *cg, struct err *err)
+{
+	int r = cg->layout ? container_resources_apply(cg, &spec->resources, true, err) : 0;
+	return r == 0 ? FAULT("launch.cgroup") : r;
 }
 
 static void undo(const struct runtime_spec *spec, const struct cgroup_layout *layout, pid_t pid, int pidfd)
@@ -324,6 +351,112 @@ static int launch(const struct runtime_spec *spec, const struct isolation_io *io
 	return r;
 }
 
+/* ---- with what was made ahead (ahead.c) ---- */
+
+/* The answer of what was made ahead, taken apart. */
+static int wait_for_birth(int maker, const struct cgroup_layout *layout, struct isolation_handle *handle, struct cgroup *cg,
+			  int *ret_pidfd, int *ret_channel, struct err *err)
+{
+	union {
+		struct ahead_child born;
+		struct err err;
+	} said;
+	int fds[AHEAD_CHILD_FDS];
+	size_t n = 0, at = 0;
+	int r = channel_recv(maker, &said, sizeof(said), fds, AHEAD_CHILD_FDS, &n);
+	if (r == CHANNEL_ERROR) {
+		*err = said.err;
+		return err->errnum < 0 ? err->errnum : -EIO;
+	}
+	if (r != CHANNEL_BORN || n < 2)
+		return err_set(err, ERR_SYSTEM, r < 0 ? r : EPIPE, "wait for the container's process");
+	handle->pid = said.born.pid;
+	*ret_pidfd = fds[at++];
+	*ret_channel = fds[at++];
+	for (unsigned i = 0; i < CGROUP_CONTROLLER_COUNT; i++) {
+		if (!(said.born.hierarchies >> i & 1) || at == n)
+			continue;
+		cg->layout = layout;
+		cg->fd[i] = fds[at++];
+	}
+	return cg->layout ? str_copy(cg->path, sizeof(cg->path), handle->cgroup) : 0;
+}
+
+/* The filter and the init program, which the child is no fork of ours to have. */
+static int open_extras(const struct runtime_spec *spec, struct child_extras *extras, int fds[CHILD_EXTRAS_MAX], size_t *ret_n,
+		       struct err *err)
+{
+	size_t n = 0;
+	fds[0] = fds[1] = -1;
+	extras->has_filter = spec->seccomp_bpf_path != NULL;
+	extras->has_init = spec->init_path != NULL;
+	if (extras->has_filter && (fds[n++] = open(spec->seccomp_bpf_path, O_RDONLY | O_CLOEXEC)) < 0)
+		return err_set(err, ERR_SYSTEM, errno, "read the seccomp filter %s", spec->seccomp_bpf_path);
+	if (extras->has_init && (fds[n++] = open(spec->init_path, O_PATH | O_CLOEXEC)) < 0)
+		return err_set(err, ERR_SYSTEM, errno, "open %s", spec->init_path);
+	*ret_n = n;
+	return 0;
+}
+
+static int hand_over(const struct runtime_spec *spec, const struct isolation_handle *handle, struct cgroup *cg, int channel,
+		     const struct handover *h, struct err *err)
+{
+	struct child_extras extras;
+	int fds[CHILD_EXTRAS_MAX];
+	size_t n = 0;
+	int r = limit(spec, cg, err);
+	if (r == 0)
+		r = set_oom_score(handle->pid, &spec->process, err);
+	if (r == 0)
+		r = open_extras(spec, &extras, fds, &n, err);
+	if (r == 0)
+		r = say_go(channel, h, &extras, fds, n, err);
+	for (size_t i = 0; i < CHILD_EXTRAS_MAX; i++)
+		cleanup_fd(&fds[i]);
+	return r;
+}
+
+/* The child is being made while its user namespace is mapped and everything is
+ * opened; it is not told to go before it is in its group, within its limits. */
+static int launch_ahead(const struct runtime_spec *spec, const struct isolation_io *io, const struct cgroup_layout *layout,
+			struct isolation_handle *handle, struct isolation_fds *ret, struct err *err)
+{
+	CLEANUP(handover_done) struct handover h;
+	CLEANUP_CGROUP struct cgroup cg = CGROUP_INIT;
+	CLEANUP_FD int userns = -1;
+	CLEANUP_FD int maker_sock = io->ahead->sock, channel = -1;
+	const pid_t maker = io->ahead->pid;
+	struct err at_birth = ERR_INIT;
+	io->ahead->sock = -1;
+	handover_init(&h, spec);
+	int r = stdio_give(spec, 0, false, &spec->process, io, err);
+	if (r == 0)
+		r = map_userns(spec, maker, &userns, err);
+	if (r == 0)
+		r = handover_open(&h, spec, maker, userns, err);
+	/* Also after a failure: what was made is to be reaped. */
+	int born = wait_for_birth(maker_sock, layout, handle, &cg, &ret->pidfd, &channel, &at_birth);
+	cleanup_fd(&maker_sock); /* its maker may go */
+	/* What failed there explains what failed here. */
+	if (born < 0 && (r == 0 || born != -EPIPE)) {
+		*err = at_birth;
+		r = born;
+	}
+	FAULT_HERE("launch.cloned");
+	if (r == 0 && (r = process_start_ticks(handle->pid, &handle->pid_start_ticks)) < 0)
+		r = err_set(err, ERR_SYSTEM, r, "look at the new process");
+	if (r == 0)
+		r = hand_over(spec, handle, &cg, channel, &h, err);
+	if (r == 0)
+		r = connect_child(spec, handle->pid, channel, ret, err);
+	return r == 0 ? launch_wait(channel, ret, err) : r;
+}
+
+static bool can_use(const struct isolation_ahead *ahead, const struct runtime_spec *spec)
+{
+	return ahead && ahead->sock >= 0 && ahead_fits(spec);
+}
+
 int container_start(const struct runtime_spec *spec, const struct isolation_io *io, struct isolation_handle *ret_handle,
 		    struct isolation_fds *ret, struct err *err)
 {
@@ -334,20 +467,26 @@ int container_start(const struct runtime_spec *spec, const struct isolation_io *
 	ret->pidfd = -1;
 	/* Nobody inside may look into a process that is on its way there. */
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	int r = cgroup_detect(&layout);
-	if (r == -ENOENT)
-		layout.mode = CGROUP_MODE_NONE;
-	else if (r < 0)
-		return err_set(err, ERR_SYSTEM, r, "find the control groups");
+	int r = launch_detect_cgroups(&layout, err);
+	if (r < 0)
+		return r;
 	if (spec->cgroup_path && str_copy(handle.cgroup, sizeof(handle.cgroup), spec->cgroup_path) < 0)
 		return err_set(err, ERR_INVALID, 0, "the control group's path is too long");
-	r = make_cgroup(spec, &layout, &cg, err);
-	if (r == 0)
-		r = FAULT("launch.cgroup");
-	if (r == 0)
-		r = launch(spec, io, &layout, &cg, &handle, ret, err);
-	else
-		undo(spec, &layout, 0, -1);
+	if (can_use(io->ahead, spec)) {
+		r = launch_ahead(spec, io, &layout, &handle, ret, err);
+		if (r < 0)
+			undo(spec, &layout, 0, ret->pidfd);
+	} else {
+		if (io->ahead)
+			cleanup_fd(&io->ahead->sock);
+		r = launch_make_cgroup(spec, &layout, &cg, err);
+		if (r == 0)
+			r = limit(spec, &cg, err);
+		if (r == 0)
+			r = launch(spec, io, &layout, &cg, &handle, ret, err);
+		else
+			undo(spec, &layout, 0, -1);
+	}
 	if (r < 0)
 		return r;
 	*ret_handle = handle;

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Namespaces made before the workload is known (internal.h): a network namespace
+ * alone takes the kernel longer than the rest of a small container. */
+#include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+#include "fault.h"
+#include "fd.h"
+#include "internal.h"
+#include "process.h"
+
+/* The pid namespace is the child's: whoever makes one is not in it. */
+#define NAMESPACES (CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNS)
+#define CONFIG_MAX_BYTES (16u << 20)
+/* config.json and, without a terminal, the standard streams. */
+#define EXPECT_FDS 4
+#define CHANNEL 3
+
+bool ahead_fits(const struct runtime_spec *spec)
+{
+	static const enum spec_ns made[] = { SPEC_NS_USER, SPEC_NS_NET, SPEC_NS_IPC, SPEC_NS_UTS, SPEC_NS_MOUNT, SPEC_NS_PID };
+	for (size_t i = 0; i < ARRAY_LEN(made); i++)
+		if (!spec->ns[made[i]].wanted || spec->ns[made[i]].path)
+			return false;
+	return true;
+}
+
+/* The child has a channel of its own: should we die before we tell of it, both sides
+ * see the end of theirs. */
+static int clone_child(int launcher, struct child_args *args, const struct cgroup *cg, struct err *err)
+{
+	struct ahead_child born = { 0 };
+	int pair[2], fds[AHEAD_CHILD_FDS], pidfd = -1;
+	size_t n = 0;
+	int r = channel_pair(pair, err);
+	if (r < 0)
+		return r;
+	args->channel = pair[1];
+	pid_t pid = process_clone(CLONE_NEWPID | CLONE_PARENT, cg->layout ? cgroup_clone_fd(cg) : -1, &pidfd);
+	if (pid < 0)
+		return err_set(err, ERR_SYSTEM, pid, "make the container's process");
+	if (pid == 0) {
+		close(pair[0]);
+		close(launcher);
+		child_run(args);
+	}
+	born.pid = pid;
+	fds[n++] = pidfd;
+	fds[n++] = pair[0];
+	for (unsigned i = 0; cg->layout && i < CGROUP_CONTROLLER_COUNT; i++) {
+		if (cg->fd[i] < 0)
+			continue;
+		born.hierarchies |= 1u << i;
+		fds[n++] = cg->fd[i];
+	}
+	FAULT_HERE("ahead.cloned");
+	r = channel_send(launcher, CHANNEL_BORN, &born, sizeof(born), fds, n);
+	return r < 0 ? err_set(err, ERR_SYSTEM, r, "tell of the container's process") : 0;
+}
+
+static int get_ready(const struct cgroup_layout *layout, int launcher, int config_fd, const struct isolation_io *io, struct err *err)
+{
+	CLEANUP_BUF struct buf text = BUF_INIT(CONFIG_MAX_BYTES);
+	CLEANUP_RUNTIME_SPEC struct runtime_spec *spec = NULL;
+	CLEANUP_CGROUP struct cgroup cg = CGROUP_INIT;
+	int r = fd_read_all(config_fd, &text);
+	if (r < 0)
+		return err_set(err, ERR_SYSTEM, r, "read config.json");
+	r = runtime_spec_parse(text.data ? text.data : "", text.len, &spec, err);
+	/* Then the launcher does it without us. */
+	if (r < 0 || !ahead_fits(spec))
+		return r;
+	r = launch_make_cgroup(spec, layout, &cg, err);
+	if (r < 0)
+		return r;
+	FAULT_HERE("ahead.cgroup");
+	struct child_args args = {
+		.spec = spec,
+		.io = io,
+		.cgroups = layout,
+		.cgroup = &cg,
+		.cgroup_namespace = spec->ns[SPEC_NS_CGROUP].wanted && layout->mode != CGROUP_MODE_NONE,
+		.become = { .process = &spec->process, .init_fd = -1 },
+	};
+	return clone_child(launcher, &args, &cg, err);
+}
+
+static _Noreturn void run(pid_t monitor, int sock)
+{
+	struct cgroup_layout layout = { 0 };
+	struct err err = ERR_INIT, none = ERR_INIT;
+	int fds[EXPECT_FDS] = { -1, -1, -1, -1 };
+	size_t n = 0;
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	/* Every copy of another conversation would keep its other side waiting. */
+	if (getppid() != monitor || (sock != CHANNEL && dup2(sock, CHANNEL) < 0) || fd_set_cloexec(CHANNEL, true) < 0)
+		_exit(1);
+	fd_close_from(CHANNEL + 1);
+	FAULT_HERE("ahead.made");
+	int detected = launch_detect_cgroups(&layout, &none);
+	if (channel_recv(CHANNEL, NULL, 0, fds, EXPECT_FDS, &n) != CHANNEL_EXPECT || n == 0 || detected < 0)
+		_exit(0);
+	struct isolation_io io = { .stdin_fd = fds[1], .stdout_fd = fds[2], .stderr_fd = fds[3] };
+	int r = get_ready(&layout, CHANNEL, fds[0], &io, &err);
+	if (r < 0)
+		(void)!channel_send(CHANNEL, CHANNEL_ERROR, &err, sizeof(err), NULL, 0);
+	/* Our user namespace is mapped by our number. */
+	(void)!channel_recv(CHANNEL, NULL, 0, NULL, 0, NULL);
+	_exit(0);
+}
+
+void container_prepare(struct isolation_ahead *ret)
+{
+	int pair[2], pidfd = -1;
+	struct err ignored = ERR_INIT;
+	pid_t monitor = getppid();
+	*ret = (struct isolation_ahead){ 0, -1 };
+	if (channel_pair(pair, &ignored) < 0)
+		return;
+	/* Not in the namespaces' user namespace: there is no way back from it. */
+	pid_t pid = process_clone(NAMESPACES | CLONE_PARENT, -1, &pidfd);
+	if (pid == 0)
+		run(monitor, pair[1]);
+	close(pair[1]);
+	cleanup_fd(&pidfd);
+	if (pid < 0)
+		close(pair[0]);
+	else
+		*ret = (struct isolation_ahead){ pid, pair[0] };
+}
+
+void container_expect(const struct isolation_ahead *ahead, const struct isolation_io *io, int config_fd)
+{
+	const int fds[EXPECT_FDS] = { config_fd, io->stdin_fd, io->stdout_fd, io->stderr_fd };
+	/* One that has died is met by start(). */
+	(void)!channel_send(ahead->sock, CHANNEL_EXPECT, NULL, 0, fds, io->stdin_fd < 0 ? 1 : EXPECT_FDS);
+}
