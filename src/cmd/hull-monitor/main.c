@@ -127,10 +127,12 @@ static void leave_caller(void)
 	(void)umask(077);
 	(void)!chdir("/");
 	(void)prctl(PR_SET_DUMPABLE, 0);
-	signal(SIGPIPE, SIG_IGN);
 	sigset_t set;
 	sigfillset(&set);
 	sigprocmask(SIG_SETMASK, &set, NULL);
+	/* What the caller ignores, as under nohup(1), the workload need not. */
+	for (int s = 1; s < NSIG; s++)
+		(void)signal(s, s == SIGPIPE ? SIG_IGN : SIG_DFL);
 }
 
 /* hull spawns a monitor before it knows that the workload can be started, so
