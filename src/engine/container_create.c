@@ -154,21 +154,20 @@ static int insert_row(struct engine *engine, struct container *c, bool start, st
 static int freeze_config(struct container *c, const struct container_config *config, struct err *err)
 {
 	CLEANUP_BUF struct buf text = BUF_INIT(1 << 20);
-	int r = container_config_write(config, &text);
+	char host[HOST_NAME_MAX + 1] = "";
+	/* Borrows all the rest. */
+	struct container_config frozen = *config;
+	if (str_is_empty(config->hostname)) {
+		bool is_host = str_eq(config->network_mode, "host") || str_eq(config->uts_mode, "host");
+		if (!is_host || gethostname(host, sizeof(host) - 1) < 0)
+			snprintf(host, sizeof(host), "%.*s", ID_SHORT, c->id);
+		frozen.hostname = host;
+	}
+	int r = container_config_write(&frozen, &text);
 	if (r == 0)
 		r = container_config_parse(text.data, text.len, &c->config, err);
 	if (r < 0)
 		return err_context(err, r, "keep the configuration");
-	if (str_is_empty(c->config->hostname)) {
-		char host[HOST_NAME_MAX + 1] = "";
-		bool is_host = str_eq(config->network_mode, "host") || str_eq(config->uts_mode, "host");
-		free(c->config->hostname);
-		c->config->hostname = is_host && gethostname(host, sizeof(host) - 1) == 0 ? str_dup(host) : str_ndup(c->id, ID_SHORT);
-	}
-	buf_clear(&text);
-	r = container_config_write(c->config, &text);
-	if (r < 0)
-		return err_set(err, ERR_SYSTEM, r, "keep the configuration");
 	c->config_text = buf_steal(&text);
 	return 0;
 }
@@ -253,6 +252,8 @@ int containers_create(struct engine *engine, const struct container_config *conf
 			return r; /* recovery does it */
 		return r;
 	}
+	c->image = TAKE_PTR(image);
+	c->has_no_volumes = !has_volumes;
 	*ret = TAKE_PTR(c);
 	return 0;
 }

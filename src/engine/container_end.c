@@ -109,15 +109,17 @@ static int record_run(struct engine *engine, const struct container *c, const st
 	return r < 0 ? r : event_record_container_at(engine, c, end->finished_ns, "die", code, err);
 }
 
+#define DELETE_ROW "DELETE FROM containers WHERE id = ?"
+
 /* The last step: only the row is left. With @end the run is told before. */
 static int remove_row(struct engine *engine, struct container *c, bool volumes, const struct run_end *end, struct err *err)
 {
 	CLEANUP_DB_TX struct db_tx tx = { 0 };
 	int r = db_tx_begin(engine->db, &tx, err);
-	if (r == 0)
+	if (r == 0 && !c->has_no_volumes)
 		r = volumes_release(engine, c->id, volumes, err);
 	if (r == 0)
-		r = db_run(engine->db, err, "DELETE FROM containers WHERE id = ?", "s", c->id);
+		r = db_run(engine->db, err, DELETE_ROW, "s", c->id);
 	bool was_there = r > 0;
 	if (was_there && end)
 		r = record_run(engine, c, end, err);
@@ -275,6 +277,15 @@ static bool monitor_removed_run(int sock)
 	return false;
 }
 
+void containers_expect_end(struct engine *engine, const struct container *c)
+{
+	if (!c->auto_remove)
+		return;
+	db_prepare_ahead(engine->db, NETWORKS_HAS_ANY);
+	db_prepare_ahead(engine->db, DELETE_ROW);
+	db_prepare_ahead(engine->db, IMAGES_ARE_HIDDEN);
+}
+
 int containers_ended(struct engine *engine, struct container *c, const struct run_end *end, struct err *err)
 {
 	CLEANUP_CONTAINER_LOCK struct engine *locked = engine;
@@ -289,7 +300,7 @@ int containers_ended(struct engine *engine, struct container *c, const struct ru
 	if (!monitor_removed_run(end->sock))
 		return containers_finish(engine, c->id, err);
 	r = networks_release_removed(engine, c->id, err);
-	if (r >= 0)
+	if (r >= 0 && !c->has_no_volumes)
 		r = volumes_unused(engine, c->id, err);
 	struct run_end told = *end;
 	if (r >= 0 && end->oom_killed) {

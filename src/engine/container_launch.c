@@ -265,7 +265,8 @@ static int write_hosts(struct launch *l, struct err *err)
 static int prepare(struct launch *l, struct err *err)
 {
 	struct container *c = l->c;
-	int r = image_load(l->engine->store, c->image_id, &l->image, err);
+	l->image = TAKE_PTR(c->image);
+	int r = l->image ? 0 : image_load(l->engine->store, c->image_id, &l->image, err);
 	if (r < 0)
 		return r;
 	r = layers_ensure_mounted(l->engine->store, &l->image->config->diffids, &l->layers, err);

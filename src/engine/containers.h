@@ -41,6 +41,8 @@ struct run_end {
 	int exit_code;
 	bool oom_killed;
 };
+/* Get ready for it, while there is time. */
+void containers_expect_end(struct engine *engine, const struct container *c);
 int containers_ended(struct engine *engine, struct container *c, const struct run_end *end, struct err *err) MUST_CHECK;
 /* Remove everything that is named after @id, whatever state it is in, and its
  * row. Idempotent. */

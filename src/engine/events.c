@@ -13,9 +13,11 @@ static int insert(struct engine *engine, int64_t wall_ns, const char *type, cons
 		  const struct strv *attributes, struct err *err)
 {
 	static const struct strv none = { 0 };
+	static const char add[] = "INSERT INTO events(wall_ns, type, action, actor, attributes) VALUES(?, ?, ?, ?, ?)";
 	CLEANUP_FREE char *text = strv_join(attributes ? attributes : &none, "\n");
-	int r = db_run(engine->db, err, "INSERT INTO events(wall_ns, type, action, actor, attributes) VALUES(?, ?, ?, ?, ?)",
-		       "issss", wall_ns, type, action, actor, text);
+	/* Few commands tell of one thing only. */
+	db_prepare_ahead(engine->db, add);
+	int r = db_run(engine->db, err, add, "issss", wall_ns, type, action, actor, text);
 	if (r < 0)
 		return r;
 	int64_t seq = db_last_rowid(engine->db);

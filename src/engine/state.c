@@ -6,6 +6,7 @@
 #include <string.h>
 #include <signal.h>
 
+#include "image_store.h"
 #include "process.h"
 #include "restart_wish.h"
 
@@ -222,6 +223,7 @@ void container_free(struct container *c)
 	free(c->image_name);
 	free(c->config_text);
 	container_config_free(c->config);
+	image_free(c->image);
 	free(c->command);
 	strv_free(&c->labels);
 	free(c->error);

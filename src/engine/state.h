@@ -40,6 +40,10 @@ struct container {
 	char *image_name;           /* as the user named it */
 	char *config_text;          /* container_config as JSON */
 	struct container_config *config; /* NULL until container_load_config() */
+	/* Of one that this process has created: its image, until it is started (else
+	 * NULL), and whether that and the configuration name no volume. */
+	struct image *image;
+	bool has_no_volumes;
 	char *command;              /* as ps shows it */
 	struct strv labels;         /* "key=value" */
 	enum isolation_level level;

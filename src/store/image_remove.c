@@ -283,7 +283,7 @@ int image_prune(struct store *store, const struct image_prune *what, const struc
 int image_collect(struct store *store, const struct image_users *users, struct err *err)
 {
 	int64_t one;
-	int r = db_query_i64(store->db, &one, err, "SELECT 1 FROM images WHERE is_hidden LIMIT 1", "");
+	int r = db_query_i64(store->db, &one, err, IMAGES_ARE_HIDDEN, "");
 	if (r <= 0)
 		return r;
 	CLEANUP(garbage_done) struct garbage garbage = { 0 };

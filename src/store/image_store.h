@@ -87,6 +87,8 @@ struct image_prune {
 };
 int image_prune(struct store *store, const struct image_prune *what, const struct image_users *users,
 		struct strv *report, int64_t *ret_freed_bytes, struct err *err) MUST_CHECK;
+/* What image_collect() asks first; for db_prepare_ahead(). */
+#define IMAGES_ARE_HIDDEN "SELECT 1 FROM images WHERE is_hidden LIMIT 1"
 /* Drop hidden images that no container uses any more; call it when a container
  * is removed. One cheap query when there is none. */
 int image_collect(struct store *store, const struct image_users *users, struct err *err) MUST_CHECK;

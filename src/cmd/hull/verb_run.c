@@ -122,10 +122,12 @@ static int run_attached(struct cli *cli, const struct run_opts *o, struct engine
 	int r = mon_send(sock, MON_ATTACH, flags, 0, NULL, 0, NULL, 0);
 	if (r == 0)
 		r = mon_send(sock, MON_START, 0, 0, NULL, 0, NULL, 0);
-	if (r < 0)
+	if (r < 0) {
 		err_set(&err, ERR_SYSTEM, r, "reach the monitor");
-	else
+	} else {
+		containers_expect_end(engine, c);
 		r = attach_session_run(sock, &attach, &end, &err);
+	}
 	if (r < 0 && !end.was_started) {
 		int code = containers_start_exit_code(&err);
 		containers_start_failed(engine, c, &err);
