@@ -2,9 +2,13 @@
 /* How it works: for each architecture the numbers are cut into ranges that
  * have one unconditional action, and single numbers that have conditions. A
  * binary search tree over the ranges leads to a leaf: a return, or the
- * conditions of one call one after the other. An inner node is
+ * conditions of one call one after the other. A conditional jump reaches over 255
+ * instructions: a tree that is small enough is
+ *     jge START, RIGHT, LEFT ; <left> ; RIGHT: <right> ; ... ; <returns>
+ * where all leaves of one action share one return. A larger one begins with
  *     jge START, 0, 1 ; ja RIGHT ; <left> ; RIGHT: <right>
- * so only the unconditional jump, which reaches far, crosses a subtree. */
+ * so only the unconditional jump, which reaches far, crosses a subtree. Each start
+ * of a container pays for every instruction: the kernel translates them. */
 #include "seccomp_compile.h"
 
 #include <errno.h>
@@ -164,23 +168,96 @@ static void emit_rules(struct program *p, const struct range *r, uint32_t defaul
 	emit(p, RET, 0, 0, default_action);
 }
 
-static void emit_tree(struct program *p, const struct range *r, size_t n, uint32_t default_action)
+#define JUMP_MAX 255
+#define SET SIZE_MAX
+
+/* The returns that the jumps of a small tree still have to reach. */
+struct exits {
+	struct {
+		size_t at; /* SET: it does */
+		bool is_true;
+		uint32_t action;
+	} *v;
+	size_t n;
+};
+
+static void set_jump(struct program *p, size_t at, bool is_true, size_t target, bool *fits)
+{
+	size_t offset = target - at - 1;
+	*fits = *fits && !p->is_full && offset <= JUMP_MAX;
+	if (*fits && is_true)
+		p->v[at].jt = (uint8_t)offset;
+	else if (*fits)
+		p->v[at].jf = (uint8_t)offset;
+}
+
+static bool is_return(const struct range *r, size_t n)
+{
+	return n == 1 && !r->rules;
+}
+
+static void emit_small(struct program *p, const struct range *r, size_t n, uint32_t default_action, struct exits *exits, bool *fits)
 {
 	if (n == 1) {
-		if (r->rules)
-			emit_rules(p, r, default_action);
-		else
-			emit(p, RET, 0, 0, r->action);
+		emit_rules(p, r, default_action);
 		return;
 	}
+	size_t half = n / 2, at = p->n;
+	emit(p, JGE, 0, 0, r[half].start);
+	for (int side = 0; side < 2 && *fits && !p->is_full; side++) {
+		const struct range *part = side ? r + half : r;
+		size_t part_n = side ? n - half : half;
+		if (is_return(part, part_n)) {
+			exits->v[exits->n].at = at;
+			exits->v[exits->n].is_true = side;
+			exits->v[exits->n++].action = part->action;
+			continue;
+		}
+		set_jump(p, at, side, p->n, fits);
+		emit_small(p, part, part_n, default_action, exits, fits);
+	}
+}
+
+/* False, and nothing is emitted, if it is too large. */
+static bool emit_small_tree(struct program *p, const struct range *r, size_t n, uint32_t default_action, struct exits *exits)
+{
+	size_t start = p->n;
+	bool fits = true;
+	exits->n = 0;
+	emit_small(p, r, n, default_action, exits, &fits);
+	for (size_t i = 0; i < exits->n && fits; i++) {
+		if (exits->v[i].at == SET)
+			continue;
+		uint32_t action = exits->v[i].action;
+		for (size_t k = i; k < exits->n; k++) {
+			if (exits->v[k].at == SET || exits->v[k].action != action)
+				continue;
+			set_jump(p, exits->v[k].at, exits->v[k].is_true, p->n, &fits);
+			exits->v[k].at = SET;
+		}
+		emit(p, RET, 0, 0, action);
+	}
+	if (!fits)
+		p->n = start;
+	return fits;
+}
+
+static void emit_tree(struct program *p, const struct range *r, size_t n, uint32_t default_action, struct exits *exits)
+{
+	if (is_return(r, n)) {
+		emit(p, RET, 0, 0, r->action);
+		return;
+	}
+	if (emit_small_tree(p, r, n, default_action, exits) || p->is_full)
+		return;
 	size_t half = n / 2;
 	emit(p, JGE, 0, 1, r[half].start);
 	size_t jump = p->n;
 	emit(p, BPF_JMP | BPF_JA, 0, 0, 0);
-	emit_tree(p, r, half, default_action);
+	emit_tree(p, r, half, default_action, exits);
 	if (!p->is_full)
 		p->v[jump].k = (uint32_t)(p->n - jump - 1);
-	emit_tree(p, r + half, n - half, default_action);
+	emit_tree(p, r + half, n - half, default_action, exits);
 }
 
 /* Append a range unless it only continues the last. */
@@ -200,6 +277,7 @@ static int emit_arch(struct program *p, struct seccomp_arch *a, uint32_t default
 {
 	CLEANUP_FREE struct range *ranges = calloc(2 * a->n + 2, sizeof(*ranges));
 	struct range rest = { .start = 0, .action = default_action };
+	struct exits exits = { 0 };
 	size_t n = 0;
 
 	if (!ranges)
@@ -238,7 +316,10 @@ static int emit_arch(struct program *p, struct seccomp_arch *a, uint32_t default
 	size_t jump = p->n;
 	emit(p, BPF_JMP | BPF_JA, 0, 0, 0);
 	emit(p, LOAD, 0, 0, (uint32_t)offsetof(struct seccomp_data, nr));
-	emit_tree(p, ranges, n, default_action);
+	CLEANUP_FREE void *places = exits.v = calloc(n, sizeof(*exits.v));
+	if (!places)
+		return -ENOMEM;
+	emit_tree(p, ranges, n, default_action, &exits);
 	if (!p->is_full)
 		p->v[jump].k = (uint32_t)(p->n - jump - 1);
 	return 0;

@@ -108,15 +108,18 @@ TEST(program_equals_the_rules)
 	srand(2);
 	for (int round = 0; round < 400; round++) {
 		struct seccomp_policy policy = { .default_action = SECCOMP_RET_ERRNO | 1 };
-		struct seccomp_entry entries[60] = { 0 };
-		size_t n = (size_t)rand() % 60, count = 0, steps = 0;
+		/* Some of them too large for jumps that reach 255 instructions. */
+		static struct seccomp_entry entries[600];
+		const bool is_large = round % 8 == 0;
+		const int calls = is_large ? 700 : 40;
+		size_t n = (size_t)(rand() % (is_large ? 600 : 60)), count = 0, steps = 0;
 		CLEANUP_FREE struct sock_filter *filter = NULL;
 
 		CHECK_EQ(seccomp_policy_add_arch(&policy, AUDIT_ARCH_I386), 0);
 		CHECK_EQ(seccomp_policy_add_arch(&policy, ARCH), 0);
 		for (size_t i = 0; i < n; i++) {
 			struct seccomp_rule *r = &entries[i].rule;
-			entries[i].number = rand() % 20 ? (uint32_t)rand() % 40 : UINT32_MAX;
+			entries[i].number = rand() % 20 ? (uint32_t)(rand() % calls) : UINT32_MAX;
 			r->action = rand() % 2 ? SECCOMP_RET_ALLOW : SECCOMP_RET_ERRNO | (uint32_t)(rand() % 3);
 			r->conditions_n = (uint8_t)(rand() % 2 ? 0 : rand() % 4);
 			for (size_t c = 0; c < r->conditions_n; c++)
@@ -127,7 +130,7 @@ TEST(program_equals_the_rules)
 		}
 		CHECK_EQ(seccomp_policy_compile(&policy, &filter, &count), 0);
 		for (int k = 0; k < 200; k++) {
-			struct seccomp_data d = { .nr = rand() % 20 ? rand() % 42 : -1, .arch = ARCH };
+			struct seccomp_data d = { .nr = rand() % 20 ? rand() % (calls + 2) : -1, .arch = ARCH };
 			uint64_t args[6];
 			for (int a = 0; a < 6; a++)
 				d.args[a] = args[a] = some_value();
