@@ -309,13 +309,15 @@ static int prepare(struct launch *l, struct err *err)
 	if (r >= 0 && has_volumes)
 		r = volumes_adopt(&l->volumes, &l->spec->process.user, err);
 	if (r >= 0)
+		r = write_spec(l, err);
+	if (r == 0)
+		monitor_tell_described(l->engine, c->id);
+	if (r == 0)
+		r = FAULT("start.spec");
+	if (r == 0)
 		r = write_hosts(l, err);
 	if (r == 0)
 		r = FAULT("start.hosts");
-	if (r == 0)
-		r = write_spec(l, err);
-	if (r == 0)
-		r = FAULT("start.spec");
 	if (r == 0)
 		r = write_monitor_conf(l, err);
 	if (r >= 0)

@@ -22,6 +22,7 @@ struct engine {
 	int lock_fd;            /* container_lock.h; -1: nothing is locked */
 	int ahead_sock;         /* monitor_spawn.h; -1: none */
 	pid_t ahead_pid;
+	bool ahead_makes_namespaces;
 	char ahead_id[ID_SIZE]; /* of the container it is for; "": none */
 };
 
@@ -32,6 +33,9 @@ int engine_open(struct engine **ret, struct err *err) MUST_CHECK;
  * no namespace of the host's or of another container's; a wrong guess costs time. */
 int engine_open_to_run(struct engine **ret, bool has_own_namespaces, struct err *err) MUST_CHECK;
 void engine_close(struct engine *engine);
+/* The same for a process that is about to end: what only it has is left to the kernel,
+ * which is quicker. */
+void engine_leave(struct engine *engine);
 static inline void cleanup_engine(struct engine **engine)
 {
 	engine_close(*engine);

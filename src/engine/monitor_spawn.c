@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "monitor_proto.h"
 #include "program_start.h"
 #include "str.h"
 
@@ -39,9 +40,17 @@ void monitor_spawn_ahead(struct engine *engine, bool has_own_namespaces)
 {
 	struct err ignored = ERR_INIT;
 	id_generate(engine->ahead_id);
+	engine->ahead_makes_namespaces = has_own_namespaces;
 	/* What stands in the way is told when it is needed. */
 	if (spawn(engine->libexec, engine->ahead_id, has_own_namespaces, &engine->ahead_sock, &engine->ahead_pid, &ignored) < 0)
 		engine->ahead_id[0] = '\0';
+}
+
+void monitor_tell_described(struct engine *engine, const char *id)
+{
+	/* One that has died is met when it is taken. */
+	if (engine->ahead_sock >= 0 && engine->ahead_makes_namespaces && str_eq(engine->ahead_id, id))
+		(void)!mon_send(engine->ahead_sock, MON_DESCRIBED, 0, 0, NULL, 0, NULL, 0);
 }
 
 int monitor_take(struct engine *engine, const char *id, int *ret_sock, pid_t *ret_pid, struct err *err)

@@ -46,6 +46,7 @@ struct isolation_handle {
 struct isolation_ahead {
 	pid_t pid; /* the parent of the caller of prepare() is to reap it; 0: none */
 	int sock;  /* -1: none */
+	int child_sock; /* with the process that it is going to make; -1: none yet */
 };
 
 /* What the process of the workload (or of an exec) is given. */
@@ -109,9 +110,9 @@ struct isolation {
 	 * too. NULL: there is nothing to make. */
 	void (*prepare)(struct isolation_ahead *ret);
 	/* The launch description is there (@config_fd, config.json open for reading, from
-	 * which the caller itself must not read): it may be got ready for while the caller
-	 * reads it, too. With prepare(). */
-	void (*expect)(const struct isolation_ahead *ahead, const struct isolation_io *io, int config_fd);
+	 * which the caller itself must not read): it may be read while the caller reads it,
+	 * too. Nothing that has a name is made before start(). With prepare(). */
+	void (*expect)(struct isolation_ahead *ahead, int config_fd);
 
 	/* Start the workload of @spec. Returns once its PID 1 has called execve
 	 * (or failed: then nothing is left behind and @err has Docker's words,

@@ -10,6 +10,9 @@
  * A spawned monitor touches nothing until the first message: a connection that
  * closes before it leaves nothing.
  *
+ *   DESCRIBED             -> nothing: config.json is there, of a container for which
+ *                            the monitor was spawned with "namespaces"; what it
+ *                            says may be got ready for. Before all others
  *   START                 -> STARTED | ERROR   (only before the first start)
  *   ATTACH flags          -> OK, then STDOUT/STDERR..., at the end EXIT,
  *                            and to the OWNER of a workload with --rm REMOVED
@@ -63,6 +66,7 @@ enum mon_type {
 	MON_RESIZE, /* arg = rows, arg2 = cols */
 	MON_NAMES,
 	MON_PROXY,
+	MON_DESCRIBED,
 	/* replies */
 	MON_OK = 64,
 	MON_ERROR,   /* payload: struct err */

@@ -29,8 +29,13 @@
 #define P_PIDFD 3
 #endif
 
-/* A launcher that was forked ahead gets one byte, with state_dirfd and, without
- * a terminal, the three of stdio. */
+/* What a launcher that was forked ahead is told. */
+struct spare_order {
+	/* The description is there: with state_dirfd. Else start: with that and, without
+	 * a terminal, the three of stdio. */
+	bool is_expect;
+	uint8_t level;
+};
 #define SPARE_FDS 4
 /* The outcome comes with a pidfd, a hold, a terminal, two sockets for names. */
 #define RESULT_FDS 5
@@ -66,16 +71,21 @@ static void die_with(pid_t monitor)
 		_exit(1);
 }
 
+static int read_description(const struct monitor *m, struct runtime_spec **ret, struct err *err)
+{
+	CLEANUP_BUF struct buf text = BUF_INIT(CONFIG_MAX_BYTES);
+	int r = fd_read_file_at(m->state_dirfd, "config.json", &text);
+	if (r < 0)
+		return err_set(err, ERR_SYSTEM, r, "read config.json");
+	return runtime_spec_parse(text.data ? text.data : "", text.len, ret, err);
+}
+
 static int run(struct monitor *m, const struct launch_request *request, bool is_exec, struct launch_result *res,
 	       struct isolation_fds *ret)
 {
-	CLEANUP_BUF struct buf text = BUF_INIT(CONFIG_MAX_BYTES);
-	CLEANUP_RUNTIME_SPEC struct runtime_spec *spec = NULL;
+	CLEANUP_RUNTIME_SPEC struct runtime_spec *spec = request->spec;
 	struct isolation_io io = { request->stdio[0], request->stdio[1], request->stdio[2], request->ahead };
-	int r = fd_read_file_at(m->state_dirfd, "config.json", &text);
-	if (r < 0)
-		return err_set(&res->err, ERR_SYSTEM, r, "read config.json");
-	r = runtime_spec_parse(text.data ? text.data : "", text.len, &spec, &res->err);
+	int r = spec ? 0 : read_description(m, &spec, &res->err);
 	if (r < 0)
 		return r;
 	if (!is_exec)
@@ -117,38 +127,45 @@ static void child(struct monitor *m, const struct launch_request *request, bool 
 	_exit(0);
 }
 
-/* @level's namespaces are there, and may be got ready. */
-static void expect(struct monitor *m, enum isolation_level level, struct launch_request *request, struct isolation_ahead *ahead)
+/* The description is there: it is read here and, at the same time, by what was made. */
+static void expect(struct monitor *m, struct launch_request *request)
 {
-	struct isolation_io io = { request->stdio[0], request->stdio[1], request->stdio[2], NULL };
-	CLEANUP_FD int config = -1;
-	if (ahead->sock < 0)
+	struct err none = ERR_INIT;
+	CLEANUP_FD int config = openat(m->state_dirfd, "config.json", O_RDONLY | O_CLOEXEC);
+	if (config < 0)
 		return;
-	request->ahead = ahead;
-	if (level == ISOLATION_AHEAD && (config = openat(m->state_dirfd, "config.json", O_RDONLY | O_CLOEXEC)) >= 0)
-		m->isolation->expect(ahead, &io, config);
-	else
-		cleanup_fd(&ahead->sock);
+	m->isolation->expect(request->ahead, config);
+	/* What is wrong with it is told when it is to be started. */
+	if (read_description(m, &request->spec, &none) < 0)
+		request->spec = NULL;
 }
 
 static void wait_for_order(struct monitor *m, int sock, bool makes_ahead)
 {
-	char order; /* the level */
-	int fds[SPARE_FDS] = { -1, -1, -1, -1 };
-	size_t n = 0;
-	struct isolation_ahead ahead = { 0, -1 };
-	struct err none = ERR_INIT;
-	if (makes_ahead && isolation_get(ISOLATION_AHEAD, &m->isolation, &none) == 0 && m->isolation->prepare)
-		m->isolation->prepare(&ahead);
-	if (fd_recv(sock, &order, sizeof(order), fds, SPARE_FDS, &n) != (ssize_t)sizeof(order) || n == 0)
-		_exit(0); /* the monitor has gone */
-	m->state_dirfd = fds[0];
-	struct launch_request request = { .stdio = { fds[1], fds[2], fds[3] } };
+	struct isolation_ahead ahead = { 0, -1, -1 };
+	struct launch_request request = { 0 };
 	struct err err = ERR_INIT;
-	if (isolation_get((enum isolation_level)order, &m->isolation, &err) < 0)
-		_exit(1);
-	expect(m, (enum isolation_level)order, &request, &ahead);
-	child(m, &request, false, sock);
+	if (makes_ahead && isolation_get(ISOLATION_AHEAD, &m->isolation, &err) == 0 && m->isolation->prepare)
+		m->isolation->prepare(&ahead);
+	if (ahead.sock >= 0)
+		request.ahead = &ahead;
+	for (;;) {
+		struct spare_order order;
+		int fds[SPARE_FDS] = { -1, -1, -1, -1 };
+		size_t n = 0;
+		if (fd_recv(sock, &order, sizeof(order), fds, SPARE_FDS, &n) != (ssize_t)sizeof(order) || n == 0)
+			_exit(0); /* the monitor has gone */
+		m->state_dirfd = fds[0];
+		if (order.is_expect && request.ahead)
+			expect(m, &request);
+		if (order.is_expect)
+			continue;
+		for (size_t i = 0; i < 3; i++)
+			request.stdio[i] = fds[i + 1];
+		if (isolation_get((enum isolation_level)order.level, &m->isolation, &err) < 0)
+			_exit(1);
+		child(m, &request, false, sock);
+	}
 }
 
 void launch_prepare(struct monitor *m, bool makes_ahead)
@@ -176,7 +193,7 @@ void launch_prepare(struct monitor *m, bool makes_ahead)
 /* The launcher of @launch is the spare one, if there is one and it lives. */
 static bool use_spare(struct monitor *m, struct launch *launch, const struct launch_request *request)
 {
-	const char order = (char)m->conf->isolation;
+	const struct spare_order order = { .level = (uint8_t)m->conf->isolation };
 	const int fds[SPARE_FDS] = { m->state_dirfd, request->stdio[0], request->stdio[1], request->stdio[2] };
 	CLEANUP_FD int sock = m->spare.sock;
 	m->spare.sock = -1;
@@ -185,6 +202,14 @@ static bool use_spare(struct monitor *m, struct launch *launch, const struct lau
 	launch->pid = m->spare.pid;
 	launch->source.fd = TAKE_FD(sock);
 	return true;
+}
+
+void launch_expect(struct monitor *m)
+{
+	const struct spare_order order = { .is_expect = true };
+	/* One that has died is met at the start. */
+	if (m->spare.sock >= 0)
+		(void)!fd_send(m->spare.sock, &order, sizeof(order), &m->state_dirfd, 1);
 }
 
 static int fork_launcher(struct monitor *m, struct launch *launch, const struct launch_request *request, bool is_exec,

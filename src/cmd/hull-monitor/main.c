@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "fd.h"
@@ -146,18 +147,43 @@ static bool wait_for_hull(void)
 	return p.revents & POLLIN;
 }
 
+/* What needs no word from hull, while it writes down what the workload is. The first
+ * of all hulls on this machine has yet to make the folders. */
+static int init_early(struct monitor *m, struct err *err)
+{
+	(void)!open_dir("HULL_RUN", "/run/hull", &m->run_dirfd);
+	protect_from_oom(m);
+	return loop_init(&m->loop) < 0 ? err_set(err, ERR_SYSTEM, 0, "make an event loop") : 0;
+}
+
+static int open_state(struct monitor *m, const char *id)
+{
+	CLEANUP_FD int root = -1;
+	int r = open_dir("HULL_ROOT", "/var/lib/hull", &root);
+	return r == 0 ? open_workload(root, id, &m->state_dirfd) : r;
+}
+
+/* The words that come before all others. False: no other will come. */
+static bool listen_early(struct monitor *m, const char *id)
+{
+	struct mon_msg msg;
+	while (wait_for_hull()) {
+		if (recv(HULL_SOCKET, &msg, sizeof(msg), MSG_PEEK) != (ssize_t)sizeof(msg) || msg.type != MON_DESCRIBED)
+			return true;
+		if (recv(HULL_SOCKET, &msg, sizeof(msg), 0) > 0 && m->state_dirfd < 0 && open_state(m, id) == 0)
+			launch_expect(m);
+	}
+	return false;
+}
+
 static int init(struct monitor *m, const char *id, struct err *err)
 {
 	struct run_state before;
-	int root = -1;
-	int r = open_dir("HULL_RUN", "/run/hull", &m->run_dirfd);
+	int r = m->run_dirfd < 0 ? open_dir("HULL_RUN", "/run/hull", &m->run_dirfd) : 0;
 	if (r == 0)
 		r = open_workload(m->run_dirfd, id, &m->dirfd);
-	if (r == 0)
-		r = open_dir("HULL_ROOT", "/var/lib/hull", &root);
-	if (r == 0)
-		r = open_workload(root, id, &m->state_dirfd);
-	cleanup_fd(&root);
+	if (r == 0 && m->state_dirfd < 0)
+		r = open_state(m, id);
 	if (r < 0)
 		return err_set(err, ERR_SYSTEM, r, "open the workload's folders");
 	r = run_state_lock(m->dirfd, &m->lock_fd);
@@ -167,8 +193,6 @@ static int init(struct monitor *m, const char *id, struct err *err)
 	r = monitor_conf_read(m->dirfd, &m->conf, err);
 	if (r == 0)
 		r = isolation_get((enum isolation_level)m->conf->isolation, &m->isolation, err);
-	if (r == 0)
-		r = loop_init(&m->loop) < 0 ? err_set(err, ERR_SYSTEM, 0, "make an event loop") : 0;
 	if (r < 0)
 		return r;
 	m->state.status = RUN_CREATED;
@@ -210,13 +234,13 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < CLIENTS_MAX; i++)
 		m->client[i].source.fd = -1;
 	launch_prepare(m, makes_ahead);
-	if (!wait_for_hull())
+	int early = init_early(m, &err);
+	if (!listen_early(m, argv[1]))
 		return 0;
-	if (init(m, argv[1], &err) < 0) {
+	if (early < 0 || init(m, argv[1], &err) < 0) {
 		(void)!mon_send_error(HULL_SOCKET, &err);
 		return 1;
 	}
-	protect_from_oom(m);
 	(void)!fd_set_nonblock(HULL_SOCKET, true);
 	struct client *hull = client_add(m, HULL_SOCKET);
 	if (hull)

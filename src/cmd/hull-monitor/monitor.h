@@ -185,6 +185,8 @@ static inline bool lifecycle_is_up(const struct monitor *m)
 /* launch.c. Fork a launcher ahead, for the start; with @makes_ahead it makes namespaces
  * of the container level, too. */
 void launch_prepare(struct monitor *m, bool makes_ahead);
+/* The description is there, in m->state_dirfd. */
+void launch_expect(struct monitor *m);
 /* The answer comes through launch->source; fill source.ready first. */
 struct launch_request {
 	const char *process_json; /* exec: the process; NULL with argv */
@@ -192,6 +194,7 @@ struct launch_request {
 	const struct strv *argv;  /* health check: the workload's process with these */
 	int stdio[3];
 	struct isolation_ahead *ahead; /* NULL: nothing was made ahead */
+	struct runtime_spec *spec;     /* has been read already; taken; or NULL */
 };
 struct launch_result {
 	int r;

@@ -14,8 +14,8 @@
 /* The pid namespace is the child's: whoever makes one is not in it. */
 #define NAMESPACES (CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNS)
 #define CONFIG_MAX_BYTES (16u << 20)
-/* config.json and, without a terminal, the standard streams. */
-#define EXPECT_FDS 4
+/* The child's end of its channel, and config.json. */
+#define EXPECT_FDS 2
 #define CHANNEL 3
 
 bool ahead_fits(const struct runtime_spec *spec)
@@ -27,28 +27,20 @@ bool ahead_fits(const struct runtime_spec *spec)
 	return true;
 }
 
-/* The child has a channel of its own: should we die before we tell of it, both sides
- * see the end of theirs. */
 static int clone_child(int launcher, struct child_args *args, const struct cgroup *cg, struct err *err)
 {
 	struct ahead_child born = { 0 };
-	int pair[2], fds[AHEAD_CHILD_FDS], pidfd = -1;
+	int fds[AHEAD_CHILD_FDS], pidfd = -1;
 	size_t n = 0;
-	int r = channel_pair(pair, err);
-	if (r < 0)
-		return r;
-	args->channel = pair[1];
 	pid_t pid = process_clone(CLONE_NEWPID | CLONE_PARENT, cg->layout ? cgroup_clone_fd(cg) : -1, &pidfd);
 	if (pid < 0)
 		return err_set(err, ERR_SYSTEM, pid, "make the container's process");
 	if (pid == 0) {
-		close(pair[0]);
 		close(launcher);
 		child_run(args);
 	}
 	born.pid = pid;
 	fds[n++] = pidfd;
-	fds[n++] = pair[0];
 	for (unsigned i = 0; cg->layout && i < CGROUP_CONTROLLER_COUNT; i++) {
 		if (cg->fd[i] < 0)
 			continue;
@@ -56,29 +48,22 @@ static int clone_child(int launcher, struct child_args *args, const struct cgrou
 		fds[n++] = cg->fd[i];
 	}
 	FAULT_HERE("ahead.cloned");
-	r = channel_send(launcher, CHANNEL_BORN, &born, sizeof(born), fds, n);
+	int r = channel_send(launcher, CHANNEL_BORN, &born, sizeof(born), fds, n);
 	return r < 0 ? err_set(err, ERR_SYSTEM, r, "tell of the container's process") : 0;
 }
 
-static int get_ready(const struct cgroup_layout *layout, int launcher, int config_fd, const struct isolation_io *io, struct err *err)
+static int make_child(const struct cgroup_layout *layout, const struct runtime_spec *spec, int launcher, int channel,
+		      const struct isolation_io *io, struct err *err)
 {
-	CLEANUP_BUF struct buf text = BUF_INIT(CONFIG_MAX_BYTES);
-	CLEANUP_RUNTIME_SPEC struct runtime_spec *spec = NULL;
 	CLEANUP_CGROUP struct cgroup cg = CGROUP_INIT;
-	int r = fd_read_all(config_fd, &text);
-	if (r < 0)
-		return err_set(err, ERR_SYSTEM, r, "read config.json");
-	r = runtime_spec_parse(text.data ? text.data : "", text.len, &spec, err);
-	/* Then the launcher does it without us. */
-	if (r < 0 || !ahead_fits(spec))
-		return r;
-	r = launch_make_cgroup(spec, layout, &cg, err);
+	int r = launch_make_cgroup(spec, layout, &cg, err);
 	if (r < 0)
 		return r;
 	FAULT_HERE("ahead.cgroup");
 	struct child_args args = {
 		.spec = spec,
 		.io = io,
+		.channel = channel,
 		.cgroups = layout,
 		.cgroup = &cg,
 		.cgroup_namespace = spec->ns[SPEC_NS_CGROUP].wanted && layout->mode != CGROUP_MODE_NONE,
@@ -87,11 +72,41 @@ static int get_ready(const struct cgroup_layout *layout, int launcher, int confi
 	return clone_child(launcher, &args, &cg, err);
 }
 
+static int get_ready(const struct cgroup_layout *layout, int launcher, int channel, int config_fd, struct err *err)
+{
+	CLEANUP_BUF struct buf text = BUF_INIT(CONFIG_MAX_BYTES);
+	CLEANUP_RUNTIME_SPEC struct runtime_spec *spec = NULL;
+	int stdio[3] = { -1, -1, -1 };
+	size_t n = 0;
+	int r = fd_read_all(config_fd, &text);
+	if (r < 0)
+		return err_set(err, ERR_SYSTEM, r, "read config.json");
+	r = runtime_spec_parse(text.data ? text.data : "", text.len, &spec, err);
+	if (r < 0)
+		return r;
+	/* It never comes when the launcher does without us. */
+	if (channel_recv(launcher, NULL, 0, stdio, 3, &n) != CHANNEL_MAKE)
+		_exit(0);
+	struct isolation_io io = { .stdin_fd = stdio[0], .stdout_fd = stdio[1], .stderr_fd = stdio[2] };
+	return make_child(layout, spec, launcher, channel, &io, err);
+}
+
+/* The pages of the parser, and the memory it takes: better met while there is time. */
+static void get_used_to_parsing(void)
+{
+	static const char sample[] = "{\"ociVersion\":\"1.0.2\",\"root\":{\"path\":\"/\"},\"process\":{\"args\":[\"a\"],\"env\":[\"a=b\"],"
+				     "\"cwd\":\"/\",\"user\":{\"uid\":0,\"gid\":0}},\"mounts\":[{\"destination\":\"/proc\",\"type\":\"proc\","
+				     "\"source\":\"proc\",\"options\":[\"nosuid\"]}],\"linux\":{\"namespaces\":[{\"type\":\"pid\"}]}}";
+	CLEANUP_RUNTIME_SPEC struct runtime_spec *spec = NULL;
+	struct err ignored = ERR_INIT;
+	(void)!runtime_spec_parse(sample, sizeof(sample) - 1, &spec, &ignored);
+}
+
 static _Noreturn void run(pid_t monitor, int sock)
 {
 	struct cgroup_layout layout = { 0 };
 	struct err err = ERR_INIT, none = ERR_INIT;
-	int fds[EXPECT_FDS] = { -1, -1, -1, -1 };
+	int fds[EXPECT_FDS] = { -1, -1 };
 	size_t n = 0;
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
@@ -101,14 +116,17 @@ static _Noreturn void run(pid_t monitor, int sock)
 	fd_close_from(CHANNEL + 1);
 	FAULT_HERE("ahead.made");
 	int detected = launch_detect_cgroups(&layout, &none);
-	if (channel_recv(CHANNEL, NULL, 0, fds, EXPECT_FDS, &n) != CHANNEL_EXPECT || n == 0 || detected < 0)
+	get_used_to_parsing();
+	if (channel_recv(CHANNEL, NULL, 0, fds, EXPECT_FDS, &n) != CHANNEL_EXPECT || n != EXPECT_FDS || detected < 0)
 		_exit(0);
-	struct isolation_io io = { .stdin_fd = fds[1], .stdout_fd = fds[2], .stderr_fd = fds[3] };
-	int r = get_ready(&layout, CHANNEL, fds[0], &io, &err);
+	int r = get_ready(&layout, CHANNEL, fds[0], fds[1], &err);
+	/* From here on the child alone has its end. */
+	close(fds[0]);
 	if (r < 0)
 		(void)!channel_send(CHANNEL, CHANNEL_ERROR, &err, sizeof(err), NULL, 0);
 	/* Our user namespace is mapped by our number. */
-	(void)!channel_recv(CHANNEL, NULL, 0, NULL, 0, NULL);
+	while (channel_recv(CHANNEL, NULL, 0, NULL, 0, NULL) > 0)
+		continue;
 	_exit(0);
 }
 
@@ -117,9 +135,10 @@ void container_prepare(struct isolation_ahead *ret)
 	int pair[2], pidfd = -1;
 	struct err ignored = ERR_INIT;
 	pid_t monitor = getppid();
-	*ret = (struct isolation_ahead){ 0, -1 };
+	*ret = (struct isolation_ahead){ 0, -1, -1 };
 	if (channel_pair(pair, &ignored) < 0)
 		return;
+	get_used_to_parsing();
 	/* Not in the namespaces' user namespace: there is no way back from it. */
 	pid_t pid = process_clone(NAMESPACES | CLONE_PARENT, -1, &pidfd);
 	if (pid == 0)
@@ -129,12 +148,25 @@ void container_prepare(struct isolation_ahead *ret)
 	if (pid < 0)
 		close(pair[0]);
 	else
-		*ret = (struct isolation_ahead){ pid, pair[0] };
+		*ret = (struct isolation_ahead){ pid, pair[0], -1 };
 }
 
-void container_expect(const struct isolation_ahead *ahead, const struct isolation_io *io, int config_fd)
+void container_expect(struct isolation_ahead *ahead, int config_fd)
 {
-	const int fds[EXPECT_FDS] = { config_fd, io->stdin_fd, io->stdout_fd, io->stderr_fd };
-	/* One that has died is met by start(). */
-	(void)!channel_send(ahead->sock, CHANNEL_EXPECT, NULL, 0, fds, io->stdin_fd < 0 ? 1 : EXPECT_FDS);
+	int pair[2];
+	struct err ignored = ERR_INIT;
+	/* What goes wrong here is met by start(). */
+	if (channel_pair(pair, &ignored) < 0)
+		return;
+	const int fds[EXPECT_FDS] = { pair[1], config_fd };
+	(void)!channel_send(ahead->sock, CHANNEL_EXPECT, NULL, 0, fds, EXPECT_FDS);
+	close(pair[1]);
+	ahead->child_sock = pair[0];
+}
+
+int ahead_make(int sock, const struct isolation_io *io, struct err *err)
+{
+	const int fds[3] = { io->stdin_fd, io->stdout_fd, io->stderr_fd };
+	int r = channel_send(sock, CHANNEL_MAKE, NULL, 0, fds, io->stdin_fd < 0 ? 0 : 3);
+	return r < 0 ? err_set(err, ERR_SYSTEM, r, "have the container's process made") : 0;
 }

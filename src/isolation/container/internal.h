@@ -22,7 +22,8 @@ enum channel_type {
 	CHANNEL_NETWORK, /* to the child: its network is there */
 	CHANNEL_PTY,    /* to the launcher: the master of the terminal */
 	CHANNEL_MADE,   /* to the launcher's helper: the pid of the child (launch.c) */
-	CHANNEL_EXPECT, /* to what was made ahead: config.json and the standard streams (ahead.c) */
+	CHANNEL_EXPECT, /* to what was made ahead: the child's channel and config.json (ahead.c) */
+	CHANNEL_MAKE,   /* the same: the child, with these standard streams */
 	CHANNEL_BORN,   /* to the launcher, from there: a struct ahead_child with its descriptors */
 	CHANNEL_NAMES,  /* to the launcher, from its helper: the sockets for names */
 	CHANNEL_ERROR,  /* to the launcher: a struct err */
@@ -122,20 +123,22 @@ struct child_extras {
 /* ---- ahead.c: namespaces that are made before the workload is known ---- */
 
 /* How it works: a process in new namespaces (isolation.h's prepare()) waits for
- * CHANNEL_EXPECT. Then it reads the description at the same time as its launcher,
- * makes the control group, clones the child into it, and ends. The child goes on
- * like any other: it waits for the launcher's CHANNEL_GO. */
+ * CHANNEL_EXPECT. Then it reads the description at the same time as its launcher. At
+ * CHANNEL_MAKE it makes the control group, clones the child into it, and ends. The child goes on
+ * like any other: it waits for the launcher's CHANNEL_GO. Its channel is its own:
+ * whoever of the three dies, the others see the end of theirs. */
 struct ahead_child {
 	pid_t pid;
-	/* After the pidfd and the launcher's end of the child's channel: a directory of
-	 * the control group for each bit, by hierarchy. */
+	/* After the pidfd: a directory of the control group for each bit, by hierarchy. */
 	uint32_t hierarchies;
 };
-#define AHEAD_CHILD_FDS (2 + CGROUP_CONTROLLER_COUNT)
+#define AHEAD_CHILD_FDS (1 + CGROUP_CONTROLLER_COUNT)
 void container_prepare(struct isolation_ahead *ret);
-void container_expect(const struct isolation_ahead *ahead, const struct isolation_io *io, int config_fd);
-/* Whether @spec asks for just the namespaces that are there; both sides ask. */
+void container_expect(struct isolation_ahead *ahead, int config_fd);
+/* Whether @spec asks for just the namespaces that are there. */
 bool ahead_fits(const struct runtime_spec *spec);
+/* With one that fits: have the child made. */
+int ahead_make(int sock, const struct isolation_io *io, struct err *err) MUST_CHECK;
 /* What the control group and its namespace are to be; *ret_layout is CGROUP_MODE_NONE
  * without any. */
 int launch_detect_cgroups(struct cgroup_layout *ret_layout, struct err *err) MUST_CHECK;

@@ -355,7 +355,7 @@ static int launch(const struct runtime_spec *spec, const struct isolation_io *io
 
 /* The answer of what was made ahead, taken apart. */
 static int wait_for_birth(int maker, const struct cgroup_layout *layout, struct isolation_handle *handle, struct cgroup *cg,
-			  int *ret_pidfd, int *ret_channel, struct err *err)
+			  int *ret_pidfd, struct err *err)
 {
 	union {
 		struct ahead_child born;
@@ -368,11 +368,10 @@ static int wait_for_birth(int maker, const struct cgroup_layout *layout, struct 
 		*err = said.err;
 		return err->errnum < 0 ? err->errnum : -EIO;
 	}
-	if (r != CHANNEL_BORN || n < 2)
+	if (r != CHANNEL_BORN || n == 0)
 		return err_set(err, ERR_SYSTEM, r < 0 ? r : EPIPE, "wait for the container's process");
 	handle->pid = said.born.pid;
 	*ret_pidfd = fds[at++];
-	*ret_channel = fds[at++];
 	for (unsigned i = 0; i < CGROUP_CONTROLLER_COUNT; i++) {
 		if (!(said.born.hierarchies >> i & 1) || at == n)
 			continue;
@@ -398,44 +397,44 @@ static int open_extras(const struct runtime_spec *spec, struct child_extras *ext
 	return 0;
 }
 
-static int hand_over(const struct runtime_spec *spec, const struct isolation_handle *handle, struct cgroup *cg, int channel,
-		     const struct handover *h, struct err *err)
+static int hand_over(const struct runtime_spec *spec, pid_t maker, int channel, struct err *err)
 {
+	CLEANUP(handover_done) struct handover h;
+	CLEANUP_FD int userns = -1;
 	struct child_extras extras;
-	int fds[CHILD_EXTRAS_MAX];
+	int fds[CHILD_EXTRAS_MAX] = { -1, -1 };
 	size_t n = 0;
-	int r = limit(spec, cg, err);
+	handover_init(&h, spec);
+	int r = map_userns(spec, maker, &userns, err);
 	if (r == 0)
-		r = set_oom_score(handle->pid, &spec->process, err);
+		r = handover_open(&h, spec, maker, userns, err);
 	if (r == 0)
 		r = open_extras(spec, &extras, fds, &n, err);
 	if (r == 0)
-		r = say_go(channel, h, &extras, fds, n, err);
+		r = say_go(channel, &h, &extras, fds, n, err);
 	for (size_t i = 0; i < CHILD_EXTRAS_MAX; i++)
 		cleanup_fd(&fds[i]);
 	return r;
 }
 
 /* The child is being made while its user namespace is mapped and everything is
- * opened; it is not told to go before it is in its group, within its limits. */
+ * opened. It builds its root as soon as it has that, and waits for its network,
+ * which comes after its limits, before it runs anything that is not ours. */
 static int launch_ahead(const struct runtime_spec *spec, const struct isolation_io *io, const struct cgroup_layout *layout,
 			struct isolation_handle *handle, struct isolation_fds *ret, struct err *err)
 {
-	CLEANUP(handover_done) struct handover h;
 	CLEANUP_CGROUP struct cgroup cg = CGROUP_INIT;
-	CLEANUP_FD int userns = -1;
-	CLEANUP_FD int maker_sock = io->ahead->sock, channel = -1;
-	const pid_t maker = io->ahead->pid;
+	CLEANUP_FD int maker_sock = io->ahead->sock, channel = io->ahead->child_sock;
 	struct err at_birth = ERR_INIT;
-	io->ahead->sock = -1;
-	handover_init(&h, spec);
-	int r = stdio_give(spec, 0, false, &spec->process, io, err);
+	io->ahead->sock = io->ahead->child_sock = -1;
+	int r = ahead_make(maker_sock, io, err);
+	if (r < 0)
+		return r;
+	r = stdio_give(spec, 0, false, &spec->process, io, err);
 	if (r == 0)
-		r = map_userns(spec, maker, &userns, err);
-	if (r == 0)
-		r = handover_open(&h, spec, maker, userns, err);
+		r = hand_over(spec, io->ahead->pid, channel, err);
 	/* Also after a failure: what was made is to be reaped. */
-	int born = wait_for_birth(maker_sock, layout, handle, &cg, &ret->pidfd, &channel, &at_birth);
+	int born = wait_for_birth(maker_sock, layout, handle, &cg, &ret->pidfd, &at_birth);
 	cleanup_fd(&maker_sock); /* its maker may go */
 	/* What failed there explains what failed here. */
 	if (born < 0 && (r == 0 || born != -EPIPE)) {
@@ -446,7 +445,9 @@ static int launch_ahead(const struct runtime_spec *spec, const struct isolation_
 	if (r == 0 && (r = process_start_ticks(handle->pid, &handle->pid_start_ticks)) < 0)
 		r = err_set(err, ERR_SYSTEM, r, "look at the new process");
 	if (r == 0)
-		r = hand_over(spec, handle, &cg, channel, &h, err);
+		r = limit(spec, &cg, err);
+	if (r == 0)
+		r = set_oom_score(handle->pid, &spec->process, err);
 	if (r == 0)
 		r = connect_child(spec, handle->pid, channel, ret, err);
 	return r == 0 ? launch_wait(channel, ret, err) : r;
@@ -454,7 +455,7 @@ static int launch_ahead(const struct runtime_spec *spec, const struct isolation_
 
 static bool can_use(const struct isolation_ahead *ahead, const struct runtime_spec *spec)
 {
-	return ahead && ahead->sock >= 0 && ahead_fits(spec);
+	return ahead && ahead->sock >= 0 && ahead->child_sock >= 0 && ahead_fits(spec);
 }
 
 int container_start(const struct runtime_spec *spec, const struct isolation_io *io, struct isolation_handle *ret_handle,
@@ -477,8 +478,10 @@ int container_start(const struct runtime_spec *spec, const struct isolation_io *
 		if (r < 0)
 			undo(spec, &layout, 0, ret->pidfd);
 	} else {
-		if (io->ahead)
+		if (io->ahead) {
 			cleanup_fd(&io->ahead->sock);
+			cleanup_fd(&io->ahead->child_sock);
+		}
 		r = launch_make_cgroup(spec, &layout, &cg, err);
 		if (r == 0)
 			r = limit(spec, &cg, err);
