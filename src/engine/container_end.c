@@ -23,6 +23,8 @@
 
 /* The monitor kills what does not end by itself, which takes at most so long. */
 #define REMOVED_TIMEOUT_MS 15000
+/* For so long the database may be locked meanwhile. */
+#define LOCKED_MS 20
 
 /* Everything of a run that lives outside the folders: processes, cgroups,
  * addresses, ports. */
@@ -111,11 +113,12 @@ static int record_run(struct engine *engine, const struct container *c, const st
 
 #define DELETE_ROW "DELETE FROM containers WHERE id = ?"
 
-/* The last step: only the row is left. With @end the run is told before. */
-static int remove_row(struct engine *engine, struct container *c, bool volumes, const struct run_end *end, struct err *err)
+/* The last step: only the row is left. With @end the run is told before, and *tx is
+ * left to be committed when nothing else is. */
+static int delete_row(struct engine *engine, struct container *c, bool volumes, const struct run_end *end, struct db_tx *tx,
+		      struct err *err)
 {
-	CLEANUP_DB_TX struct db_tx tx = { 0 };
-	int r = db_tx_begin(engine->db, &tx, err);
+	int r = db_tx_begin(engine->db, tx, err);
 	if (r == 0 && !c->has_no_volumes)
 		r = volumes_release(engine, c->id, volumes, err);
 	if (r == 0)
@@ -125,8 +128,12 @@ static int remove_row(struct engine *engine, struct container *c, bool volumes, 
 		r = record_run(engine, c, end, err);
 	if (was_there && r >= 0)
 		r = event_record_container(engine, c, "destroy", NULL, err);
-	if (r >= 0)
-		r = db_tx_commit(&tx, err);
+	return r < 0 ? r : 0;
+}
+
+static int commit_removal(struct engine *engine, struct db_tx *tx, struct err *err)
+{
+	int r = db_tx_commit(tx, err);
 	FAULT_HERE("rm.row");
 	if (r >= 0)
 		r = volumes_sweep(engine, err);
@@ -134,6 +141,13 @@ static int remove_row(struct engine *engine, struct container *c, bool volumes, 
 		return r;
 	struct image_users users = engine_image_users(engine);
 	return image_collect(engine->store, &users, err);
+}
+
+static int remove_row(struct engine *engine, struct container *c, bool volumes, const struct run_end *end, struct err *err)
+{
+	CLEANUP_DB_TX struct db_tx tx = { 0 };
+	int r = delete_row(engine, c, volumes, end, &tx, err);
+	return r < 0 ? r : commit_removal(engine, &tx, err);
 }
 
 int container_remove_everything(struct engine *engine, struct container *c, bool volumes, struct err *err)
@@ -261,20 +275,42 @@ int containers_finish(struct engine *engine, const char *id, struct err *err)
 	return recover_ended(engine, c, err);
 }
 
-/* What the monitor still says: true if it is that nothing of the run is left. */
-static bool monitor_removed_run(int sock)
+/* What the monitor still says, within @timeout_ms: 1 if it is that nothing of the run
+ * is left, 0 if it says nothing yet, negative if it never will. */
+static int monitor_removed_run(int sock, int timeout_ms)
 {
 	struct pollfd p = { .fd = sock, .events = POLLIN };
 	CLEANUP_FREE char *payload = mem_calloc(1, MON_PAYLOAD_MAX);
 	struct mon_msg msg;
-	while (poll(&p, 1, REMOVED_TIMEOUT_MS) > 0) {
+	while (poll(&p, 1, timeout_ms) > 0) {
 		int r = mon_recv(sock, &msg, payload, NULL, 0, NULL);
 		if (r == 1 && msg.type == MON_REMOVED)
-			return true;
+			return 1;
 		if (r <= 0 && r != -EAGAIN && r != -EINTR)
-			return false;
+			return r < 0 ? r : -EPIPE;
 	}
-	return false;
+	return 0;
+}
+
+/* There is nothing to be taken back once the monitor has removed the run. */
+static bool holds_nothing(struct engine *engine, const struct container *c, const struct run_end *end)
+{
+	int64_t one;
+	struct err ignored = ERR_INIT;
+	return c->has_no_volumes && !end->oom_killed && c->config && networks_has_none(c->config) &&
+	       db_query_i64(engine->db, &one, &ignored, NETWORKS_HAS_ANY, "ss", c->id, c->id) == 0;
+}
+
+/* 1 when it is over; 0 when the row must wait longer for the monitor than others may
+ * have to wait for the database. */
+static int remove_row_meanwhile(struct engine *engine, struct container *c, const struct run_end *end, struct err *err)
+{
+	CLEANUP_DB_TX struct db_tx tx = { 0 };
+	int r = delete_row(engine, c, true, end, &tx, err);
+	if (r < 0 || monitor_removed_run(end->sock, LOCKED_MS) <= 0)
+		return r;
+	r = commit_removal(engine, &tx, err);
+	return r < 0 ? r : 1;
 }
 
 void containers_expect_end(struct engine *engine, const struct container *c)
@@ -295,9 +331,11 @@ int containers_ended(struct engine *engine, struct container *c, const struct ru
 	if (!c->auto_remove)
 		return containers_finish(engine, c->id, err);
 	r = remove_workload_folder(engine, c->id, err);
-	if (r < 0)
-		return r;
-	if (!monitor_removed_run(end->sock))
+	if (r == 0 && holds_nothing(engine, c, end))
+		r = remove_row_meanwhile(engine, c, end, err);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	if (monitor_removed_run(end->sock, REMOVED_TIMEOUT_MS) <= 0)
 		return containers_finish(engine, c->id, err);
 	r = networks_release_removed(engine, c->id, err);
 	if (r >= 0 && !c->has_no_volumes)

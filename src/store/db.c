@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "clock.h"
 #include "store_schema.h"
 #include "str.h"
 
@@ -32,6 +33,7 @@ struct db {
 	/* A nested transaction was rolled back: the outer one must not commit. */
 	bool is_doomed;
 	int wal_pages;
+	int64_t busy_since_ms;
 };
 
 /* sqlite3_stmt is opaque already; the wrapper type keeps sqlite3.h out of
@@ -126,9 +128,24 @@ static int schema_upgrade(struct db *db, const struct db_schema *more, struct er
 	return db_tx_commit(&tx, err);
 }
 
+/* Another hull has the database: for microseconds most times, for as long as the disk
+ * takes if it is the one that folds the log. SQLite's own handler sleeps for up to
+ * 100 ms at a time. */
+static int wait_for_others(void *ctx, int tries)
+{
+	struct db *db = ctx;
+	if (tries == 0)
+		db->busy_since_ms = clock_mono_ms();
+	if (clock_mono_ms() - db->busy_since_ms > BUSY_TIMEOUT_MS)
+		return 0;
+	const struct timespec pause = { 0, tries < 20 ? 100000 : tries < 100 ? 500000 : 5000000 };
+	nanosleep(&pause, NULL);
+	return 1;
+}
+
 static int configure(struct db *db, const struct db_schema *more, struct err *err)
 {
-	sqlite3_busy_timeout(db->handle, BUSY_TIMEOUT_MS);
+	sqlite3_busy_handler(db->handle, wait_for_others, db);
 	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_ENABLE_FKEY, 1, NULL);
 	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 	sqlite3_wal_hook(db->handle, on_commit, db);
@@ -198,17 +215,23 @@ void db_fold(struct db *db)
 	sqlite3_busy_timeout(db->handle, 0);
 	sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
 	sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-	sqlite3_busy_timeout(db->handle, BUSY_TIMEOUT_MS);
+	sqlite3_busy_handler(db->handle, wait_for_others, db);
 	db->wal_pages = 0;
 	begin_log(db);
+}
+
+void db_leave(struct db *db)
+{
+	if (db->wal_pages >= CLOSE_PAGES)
+		db_fold(db);
 }
 
 void db_close(struct db *db)
 {
 	if (!db)
 		return;
-	if (db->handle && db->wal_pages >= CLOSE_PAGES)
-		db_fold(db);
+	if (db->handle)
+		db_leave(db);
 	for (size_t i = 0; i < CACHE_MAX; i++)
 		sqlite3_finalize(db->cache[i].stmt);
 	sqlite3_close_v2(db->handle);

@@ -36,6 +36,8 @@ void db_fold(struct db *db);
  * is time; used once or more, any time later. */
 void db_prepare_ahead(struct db *db, const char *sql);
 void db_close(struct db *db); /* NULL is fine */
+/* All of it that matters outside this process, which is about to end. */
+void db_leave(struct db *db);
 static inline void cleanup_db(struct db **db)
 {
 	db_close(*db);

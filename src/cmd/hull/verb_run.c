@@ -165,8 +165,12 @@ static int run_run(struct cli *cli, const void *opts, int argc, char **argv)
 	if (engine_open_to_run(&engine, is_on_its_own(config), &err) < 0 ||
 	    create(cli, engine, o, config, true, &c, &err) < 0)
 		return cli_fail(cli, &err);
-	if (!o->detach)
-		return run_attached(cli, o, engine, c);
+	if (!o->detach) {
+		int code = run_attached(cli, o, engine, c);
+		/* Somebody waits for the end of this process. */
+		engine_leave(TAKE_PTR(engine));
+		return code;
+	}
 	CLEANUP_FD int sock = -1;
 	int r = containers_launch(engine, c, &sock, &err);
 	if (r == 0)
