@@ -68,3 +68,9 @@ int landlock_enforce(int rules)
 {
 	return syscall(SYS_landlock_restrict_self, rules, 0) < 0 ? -errno : 0;
 }
+
+int landlock_forbid_paths(void)
+{
+	CLEANUP_FD int rules = landlock_open(1);
+	return rules == -EOPNOTSUPP ? 0 : rules < 0 ? rules : landlock_enforce(rules);
+}

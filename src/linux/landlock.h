@@ -28,3 +28,5 @@ int landlock_allow_path(int rules, const char *path, unsigned what) MUST_CHECK;
 /* Put the calling thread and its children under the rules, for good. Needs
  * no_new_privs or CAP_SYS_ADMIN. */
 int landlock_enforce(int rules) MUST_CHECK;
+/* No path at all from here on; 0 where the kernel knows no Landlock. */
+int landlock_forbid_paths(void) MUST_CHECK;

@@ -21,13 +21,6 @@
 
 #define DESCRIPTORS_MAX 1024
 
-/* No file access at all, by a second mechanism; where the kernel has it. */
-static int no_paths(void)
-{
-	CLEANUP_FD int rules = landlock_open(1);
-	return rules == -EOPNOTSUPP ? 0 : rules < 0 ? rules : landlock_enforce(rules);
-}
-
 static int limit(int what, rlim_t value)
 {
 	struct rlimit r = { value, value };
@@ -59,7 +52,7 @@ int jail_enter(uint32_t uid, uint32_t gid, struct err *err)
 	if (r >= 0)
 		r = privileges_hide();
 	if (r >= 0 && !IS_SANITIZED)
-		r = no_paths();
+		r = landlock_forbid_paths();
 	if (r >= 0)
 		r = limit(RLIMIT_CORE, 0);
 	if (r >= 0)
