@@ -92,6 +92,7 @@ static void answer_orphans(struct door *door)
 			door_reply(door, &o->from, s->scratch, len);
 		if (v == VERDICT_FORWARD)
 			forward_start(s, door->c, door, &o->from, NULL, o->data, o->len, &m);
+		journal_answered(&s->journal, o);
 		free(o);
 	}
 }

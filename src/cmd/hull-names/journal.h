@@ -3,6 +3,9 @@
  * the server: who comes after one that was killed answers them, so that no
  * client waits for its time-out.
  *
+ * A server may be killed before it has answered what it found: that stays in the
+ * file until then, in the last slots.
+ *
  * It costs next to nothing: the kernel itself writes what arrives into the
  * mapped file, and a question that is forwarded is copied into a slot. Nothing
  * in it is trusted when it is read: clients wrote the questions. */
@@ -22,6 +25,7 @@
 
 struct journal_slot {
 	uint32_t len; /* 0: free; written last */
+	int64_t at_ns; /* CLOCK_MONOTONIC, when it came */
 	char id[NAMES_ID_SIZE];
 	struct sockaddr_in from;
 	uint8_t data[QUERY_MAX];
@@ -41,6 +45,8 @@ struct orphan {
 	struct orphan *next;
 	char id[NAMES_ID_SIZE];
 	struct sockaddr_in from;
+	size_t slot; /* of the file; FORWARDS_MAX: none */
+	int64_t at_ns;
 	uint32_t len;
 	uint8_t data[];
 };
@@ -49,11 +55,13 @@ struct journal_file {
 	int fd; /* -1: kept in memory only, there being no room on the disk */
 	struct journal *map;
 	size_t slots; /* of map->forward, that have their room on the disk */
+	size_t orphans_from; /* slots from here on are taken by what was found */
 };
 
 /* Map "names.journal" in @run_dirfd; *ret_orphans (freed one by one) is what was
- * found in it, and it is empty afterwards. */
+ * found in it, and stays there until journal_answered(). */
 int journal_open(int run_dirfd, struct journal_file *ret, struct orphan **ret_orphans) MUST_CHECK;
 /* Write a question into slot @i, and free it. */
 void journal_write(struct journal_file *j, size_t i, const char *id, const struct sockaddr_in *from, const uint8_t *data, size_t len);
 void journal_free(struct journal_file *j, size_t i);
+void journal_answered(struct journal_file *j, const struct orphan *orphan);
