@@ -49,6 +49,8 @@ struct fuse_server_config {
 	int proc_fds;
 	/* Descriptors the server may hold, and names it may know. */
 	size_t fds_max, inodes_max;
+	/* The most of a file that goes into one message, a multiple of 4096; 0: FUSE_DATA_MAX. */
+	uint32_t data_max;
 	/* Whether new files get the ids of the request. Needs CAP_SETUID, CAP_SETGID
 	 * and the others in fuse_server_capabilities(); without it they belong to
 	 * whoever runs the server. */

@@ -82,14 +82,15 @@ static ssize_t op_init(struct fuse_worker *w, struct fuse_request *q)
 {
 	struct fuse_server *s = w->s;
 	struct fuse_init_in in = { 0 };
+	const uint32_t most = s->config.data_max ? s->config.data_max : FUSE_DATA_MAX;
 	struct fuse_init_out out = {
 		.major = FUSE_KERNEL_VERSION,
 		.minor = FUSE_KERNEL_MINOR_VERSION,
 		.max_background = 64,
 		.congestion_threshold = 48,
-		.max_write = FUSE_DATA_MAX,
+		.max_write = most,
 		.time_gran = 1,
-		.max_pages = FUSE_DATA_MAX / 4096,
+		.max_pages = (uint16_t)(most / 4096),
 	};
 	if (fuse_take_arg(q, &in, offsetof(struct fuse_init_in, flags2)) < 0)
 		return -EINVAL;
@@ -116,7 +117,7 @@ static ssize_t op_init(struct fuse_worker *w, struct fuse_request *q)
 		want |= FUSE_POSIX_LOCKS | FUSE_FLOCK_LOCKS;
 	out.flags = in.flags & want;
 	out.flags2 = in.flags2 & DIRECT_IO_ALLOW_MMAP;
-	out.max_readahead = in.max_readahead < FUSE_DATA_MAX ? in.max_readahead : FUSE_DATA_MAX;
+	out.max_readahead = in.max_readahead < most ? in.max_readahead : most;
 	pthread_mutex_lock(&s->lock);
 	s->is_started = true;
 	s->has_setxattr_ext = out.flags & FUSE_SETXATTR_EXT;

@@ -17,7 +17,7 @@ size_t files_start_fds(const struct files_start *start)
 {
 	const uint32_t share_flags = FILES_SHARE_READ_ONLY | FILES_SHARE_PRIVATE | FILES_SHARE_LOCAL_LOCKS | FILES_SHARE_CACHED;
 	if (start->magic != FILES_MAGIC || start->shares_n == 0 || start->shares_n > FILES_SHARES_MAX ||
-	    start->flags & ~(FILES_USERNS | FILES_DEVICE))
+	    start->flags & ~(FILES_USERNS | FILES_DEVICE | FILES_SMALL))
 		return 0;
 	for (uint32_t i = 0; i < start->shares_n; i++) {
 		const struct files_share *share = &start->shares[i];

@@ -80,6 +80,9 @@
 /* 1 MiB of data and its headers. */
 #define FILES_REQUEST_MAX ((1u << 20) + 4096)
 #define FILES_REPLY_MAX ((1u << 20) + 4096)
+/* With FILES_SMALL either. */
+#define FILES_SMALL_DATA_MAX (128u << 10)
+#define FILES_SMALL_MAX (FILES_SMALL_DATA_MAX + 4096)
 
 /* flags of a share */
 #define FILES_SHARE_READ_ONLY   1u
@@ -94,6 +97,9 @@
 /* Serve a descriptor of /dev/fuse instead of the socket, which is then only
  * watched for its end (tests, and hosts that mount for themselves). */
 #define FILES_DEVICE 2u
+/* Have the guest put at most FILES_SMALL_DATA_MAX into a message: for one whose
+ * relay has to keep room for a message in the guest's memory. */
+#define FILES_SMALL 4u
 
 #define FILES_MAGIC 0x686c6631u
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is particular to the level sandbox: a kernel of its own in user space.
 What every level does alike is tested by the tests of that, with HULL_TEST_LEVEL."""
+import io
 import json
 import os
 import pathlib
@@ -8,10 +9,11 @@ import re
 import shutil
 import signal
 import subprocess
+import tarfile
 import tempfile
 
 from lib import leaks
-from lib.hull import HullTest, main, need
+from lib.hull import HullTest, busybox_tar, main, need
 
 USERNS_FIRST_ID = 0x10000000
 
@@ -243,6 +245,31 @@ class Sandbox(HullTest):
             self.hull("commit", "step", "many")
             self.hull("rm", "step")
         self.assertEqual(self.sh("cat /layer*", image="many").split(), sorted(map(str, range(18))))
+
+    def test_etc_is_the_image_s_whatever_it_is(self):
+        """The places for hull's files in /etc are made before the guest starts where that
+        is plain, and by the guest where it is not: with the same outcome."""
+        def image(name, *entries):
+            data = io.BytesIO(busybox_tar())
+            with tarfile.open(fileobj=data, mode="a") as tar:
+                for path, kind, mode, owner, link in entries:
+                    info = tarfile.TarInfo(path)
+                    info.type, info.mode, info.uid, info.gid, info.linkname, info.mtime = kind, mode, *owner, link, 1600000000
+                    tar.addfile(info)
+            self.hull("import", "-", name, input=data.getvalue())
+        image("owned", ("etc", tarfile.DIRTYPE, 0o711, (5, 6), ""), ("etc/hosts", tarfile.REGTYPE, 0o600, (7, 8), ""))
+        image("linked", ("etc/hosts", tarfile.SYMTYPE, 0o777, (0, 0), "../var/hosts"), ("var/hosts", tarfile.REGTYPE, 0o640, (1, 2), ""))
+        self.hull("run", "--name", "step", "--isolation=container", "--network", "none", "demo", "sh", "-c", "rm -r /etc; mkdir -m 700 /etc; echo x:x:0:0::/:/bin/sh > /etc/passwd")
+        self.hull("commit", "step", "anew")
+        self.hull("rm", "step")
+        script = ("stat -c '%n %a %u:%g %F' /etc /etc/*; umount /etc/hosts /etc/hostname /etc/resolv.conf 2>/dev/null; "
+                  "stat -c '%n %a %u:%g %F %s' /etc/hosts /etc/hostname /etc/resolv.conf; ls -la /etc | wc -l")
+        for name in ("demo", "owned", "linked", "anew"):
+            with self.subTest(name):
+                said = [self.hull.out("run", "--rm", "--privileged", "--isolation", level, "--network", "none", name, "sh", "-c", script)
+                        for level in ("container", "sandbox")]
+                self.assertEqual(*said)
+                self.assertIn("/etc/resolv.conf", said[0])
 
     def test_what_ends_at_once_has_an_exit_code(self):
         self.hull("run", "-d", "--name", "quick", "--network", "none", "demo", "sleep", "600")

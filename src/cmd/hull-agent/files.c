@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -29,6 +30,9 @@
 struct relay {
 	struct agent_port port;
 	int device;
+	/* Poll has said that the device has a request. Asked for only then: a call that
+	 * finds nothing costs as much here as one that finds something. */
+	bool is_asked;
 	char *request, *reply;
 	size_t request_len, sent, reply_len;
 };
@@ -37,7 +41,10 @@ struct relay {
 static int send_request(struct relay *r)
 {
 	if (r->sent == r->request_len) {
-		ssize_t n = read(r->device, r->request, FILES_REQUEST_MAX);
+		if (!r->is_asked)
+			return 0;
+		r->is_asked = false;
+		ssize_t n = read(r->device, r->request, FILES_SMALL_MAX);
 		/* ENOENT: the request was taken back. */
 		if (n < 0)
 			return errno == EAGAIN || errno == EINTR ? 0 : errno == ENOENT ? 1 : -errno;
@@ -57,7 +64,7 @@ static int take_replies(struct relay *r)
 	uint32_t len;
 	for (; r->reply_len - at >= sizeof(len); at += len) {
 		memcpy(&len, r->reply + at, sizeof(len));
-		if (len < REPLY_HEADER || len > FILES_REPLY_MAX)
+		if (len < REPLY_HEADER || len > FILES_SMALL_MAX)
 			return -EBADMSG;
 		if (r->reply_len - at < len)
 			break;
@@ -72,7 +79,7 @@ static int take_replies(struct relay *r)
 
 static int receive_replies(struct relay *r)
 {
-	ssize_t n = agent_port_read(&r->port, r->reply + r->reply_len, FILES_REPLY_MAX + AGENT_PAYLOAD_MAX - r->reply_len);
+	ssize_t n = agent_port_read(&r->port, r->reply + r->reply_len, FILES_SMALL_MAX + AGENT_PAYLOAD_MAX - r->reply_len);
 	if (n < 0)
 		return n == -EAGAIN ? 0 : (int)n;
 	r->reply_len += (size_t)n;
@@ -88,6 +95,7 @@ static int wait_for_more(struct relay *r)
 		return 0;
 	if (poll(p, is_sending ? 1 : 2, -1) < 0 && errno != EINTR)
 		return -errno;
+	r->is_asked = !is_sending && p[1].revents;
 	return p[0].revents ? agent_port_woken(&r->port) : 0;
 }
 
@@ -107,6 +115,14 @@ static int mount_device(struct err *err)
 	if ((mkdir(AGENT_SHARES_DIR, 0755) < 0 && errno != EEXIST) || mount(AGENT_FILES_TAG, AGENT_SHARES_DIR, "virtiofs", 0, NULL) < 0)
 		return err_set(err, ERR_SYSTEM, -errno, "mount the host's files in the guest");
 	return 0;
+}
+
+/* Pages that are there before the first request needs memory; filled by the kernel in
+ * one call, where writing to each would be a fault each. */
+static char *reserve(size_t size)
+{
+	char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	return memory == MAP_FAILED ? NULL : memory;
 }
 
 int files_mount(const struct boot_ports *ports, struct err *err)
@@ -130,14 +146,11 @@ int files_mount(const struct boot_ports *ports, struct err *err)
 	if (pid > 0)
 		return 0;
 	r.device = device;
-	r.request = malloc(FILES_REQUEST_MAX);
-	r.reply = malloc(FILES_REPLY_MAX + AGENT_PAYLOAD_MAX);
+	r.request = reserve(FILES_SMALL_MAX);
+	r.reply = reserve(FILES_SMALL_MAX + AGENT_PAYLOAD_MAX);
 	/* Memory that it needs is not found by writing such files back. */
 	(void)prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);
 	if (!r.request || !r.reply || agent_port_init(&r.port, ports->files, ports->files_ring, false) < 0)
 		_exit(1);
-	/* Its buffers are there before the first request needs memory. */
-	memset(r.request, 0, FILES_REQUEST_MAX);
-	memset(r.reply, 0, FILES_REPLY_MAX);
 	run(&r);
 }

@@ -63,6 +63,7 @@ static int make_server(const struct files_start *start, const int *share_fds, in
 		.proc_fds = proc_fds,
 		.fds_max = limit - OWN_FDS - 2u * start->shares_n,
 		.inodes_max = INODES_MAX,
+		.data_max = start->flags & FILES_SMALL ? FILES_SMALL_DATA_MAX : 0,
 		.takes_ids = true,
 	};
 	return fuse_server_new(&config, ret, err);

@@ -111,8 +111,12 @@ void guest_limits_inside(const struct spec_resources *res, struct spec_resources
 /* What the source of bind mount @i is called among the shares. */
 #define GUEST_SHARE_FORMAT "m%zu"
 /* In the supervisor-to-be: start hull-files as a child; *ret is the stream to it,
- * on which its answer is to be waited for (files_recv_started()). */
-int guest_files_start(const struct runtime_spec *spec, const struct cgroup *cgroup, int *ret, struct err *err) MUST_CHECK;
+ * on which its answer is to be waited for (files_recv_started()). @is_small: the
+ * agent relays its messages (FILES_SMALL). */
+int guest_files_start(const struct runtime_spec *spec, const struct cgroup *cgroup, bool is_small, int *ret, struct err *err) MUST_CHECK;
+
+/* mount_points.c: in the supervisor-to-be. Makes nothing worse when it fails. */
+void guest_make_mount_points(const struct runtime_spec *spec);
 
 /* ---- supervisor.c: what start and exec share ---- */
 

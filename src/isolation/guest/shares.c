@@ -122,7 +122,7 @@ static int start_server(const struct runtime_spec *spec, const struct cgroup *cg
 	return 0;
 }
 
-int guest_files_start(const struct runtime_spec *spec, const struct cgroup *cgroup, int *ret, struct err *err)
+int guest_files_start(const struct runtime_spec *spec, const struct cgroup *cgroup, bool is_small, int *ret, struct err *err)
 {
 	static struct files_start start;
 	CLEANUP(handover_done) struct handover h;
@@ -134,7 +134,7 @@ int guest_files_start(const struct runtime_spec *spec, const struct cgroup *cgro
 	shared.layers = (struct strv){ 0 };
 	shared.ns[SPEC_NS_USER] = (struct spec_namespace){ 0 };
 	handover_init(&h, &shared);
-	start = (struct files_start){ .magic = FILES_MAGIC, .flags = FILES_USERNS };
+	start = (struct files_start){ .magic = FILES_MAGIC, .flags = FILES_USERNS | (is_small ? FILES_SMALL : 0) };
 	int r = list_shares(spec, &start, err);
 	if (r == 0)
 		r = make_userns(spec, &userns, err);

@@ -140,9 +140,10 @@ static int become_supervisor(const struct supervisor_args *a, struct err *err)
 	if (stats < 0)
 		return err_set(err, ERR_SYSTEM, -errno, "open %s", a->spec->guest.run_dir);
 	int r = open_socket(a->spec, dir, &listener, err);
-	if (r == 0)
-		r = guest_files_start(a->spec, a->cgroup, &files, err);
 	bool takes_files = a->level->takes_files;
+	guest_make_mount_points(a->spec);
+	if (r == 0)
+		r = guest_files_start(a->spec, a->cgroup, !takes_files, &files, err);
 	if (r == 0 && takes_files)
 		r = files_recv_started(files, err);
 	if (r == 0)
