@@ -10,7 +10,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <sys/mount.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
@@ -87,19 +86,14 @@ static int enter_root(int root, struct err *err)
  * switch, over two it is eight times slower. */
 static int stay_on_one_cpu(void)
 {
-	cpu_set_t all, one;
-	int wanted;
-	if (sched_getaffinity(0, sizeof(all), &all) < 0)
+	cpu_set_t one;
+	/* Here, where the scheduler has just put this process: moving it costs time. */
+	int cpu = sched_getcpu();
+	if (cpu < 0)
 		return -errno;
-	int n = CPU_COUNT(&all);
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	wanted = n > 0 ? (int)((now.tv_nsec >> 10) % n) : 0;
 	CPU_ZERO(&one);
-	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
-		if (CPU_ISSET(cpu, &all) && wanted-- == 0)
-			CPU_SET(cpu, &one);
-	return CPU_COUNT(&one) && sched_setaffinity(0, sizeof(one), &one) < 0 ? -errno : 0;
+	CPU_SET(cpu, &one);
+	return sched_setaffinity(0, sizeof(one), &one) < 0 ? -errno : 0;
 }
 
 static int limit_resources(const struct runtime_spec *spec)
