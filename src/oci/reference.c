@@ -47,7 +47,7 @@ static bool is_repository(const char *s)
 	}
 }
 
-static bool is_tag(const char *s)
+bool reference_tag_is_valid(const char *s)
 {
 	size_t len = strlen(s);
 	if (len == 0 || len > TAG_MAX_CHARS || *s == '.' || *s == '-')
@@ -112,7 +112,7 @@ static int split_suffix(char *s, struct reference *ref, struct err *err)
 	char *slash = strrchr(s, '/'), *colon = strchr(slash ? slash : s, ':');
 	if (colon) {
 		*colon = '\0';
-		if (!is_tag(colon + 1))
+		if (!reference_tag_is_valid(colon + 1))
 			return invalid(err);
 		ref->tag = str_dup(colon + 1);
 	}

@@ -40,6 +40,9 @@ const char *reference_familiar(const char *full);
  * the terminating NUL. */
 const char *reference_suffix(const char *full);
 
+/* A letter, digit or underscore, then up to 127 of these, dots and hyphens. */
+bool reference_tag_is_valid(const char *s);
+
 /* "sha256:" or "sha512:" with the right number of lower-case hex digits. */
 bool digest_is_valid(const char *s);
 /* The hex digits of a valid digest. */

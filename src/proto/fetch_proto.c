@@ -8,6 +8,7 @@
 static const char *const op_names[] = {
 	[FETCH_CHECK] = "check",	 [FETCH_MANIFEST] = "manifest",		  [FETCH_BLOB] = "blob",
 	[FETCH_PUSH_BLOB] = "push-blob", [FETCH_PUSH_MANIFEST] = "push-manifest",
+	[FETCH_TAGS] = "tags",
 };
 static_assert(ARRAY_LEN(op_names) == FETCH_OP_COUNT, "a name for each operation");
 

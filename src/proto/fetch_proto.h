@@ -19,6 +19,7 @@
  *                        these are copied from it
  *   FETCH_PUSH_BLOB      [0] a file, read from its start
  *   FETCH_PUSH_MANIFEST  [0] a file, read from its start
+ *   FETCH_TAGS           [0] a file that gets the tags, a line each
  *
  * hull-fetch bounds what it takes by @size and, with @is_verified, checks the
  * digest; who reads a pipe must check it all the same. What hull-fetch says is
@@ -73,6 +74,7 @@ enum fetch_op {
 	FETCH_BLOB,
 	FETCH_PUSH_BLOB,
 	FETCH_PUSH_MANIFEST,
+	FETCH_TAGS, /* all of a repository */
 	FETCH_OP_COUNT
 };
 

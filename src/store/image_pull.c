@@ -93,7 +93,7 @@ static char *familiar(const struct reference *ref)
 }
 
 /* What Docker says when the registry has no such thing, or not for everybody. */
-static int explain(const struct reference *ref, int64_t status, int r, struct err *err)
+int image_pull_explain(const struct reference *ref, int64_t status, int r, struct err *err)
 {
 	struct err why = *err;
 	CLEANUP_FREE char *name = familiar(ref), *full = reference_name(ref);
@@ -132,7 +132,7 @@ static int get_manifest(struct pull *p, const char *reference, char digest[72], 
 	int r = registry_manifest(p->registry, ref->repository, reference, p->in->stop, &p->manifest_text, type, digest, &status,
 				  err);
 	if (r < 0)
-		return explain(ref, status, r, err);
+		return image_pull_explain(ref, status, r, err);
 	return manifest_parse(buf_str(&p->manifest_text), p->manifest_text.len, type, &p->manifest, err);
 }
 

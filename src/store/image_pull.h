@@ -37,3 +37,6 @@ struct image_pulled {
  * Errors are Docker's where it has words for them; -EINTR when stopped. */
 int image_pull(struct store *store, const struct image_pull *pull, const struct image_progress *progress,
 	       struct image_pulled *ret, struct err *err) MUST_CHECK;
+/* Of a registry that answered @status (0: it did not) what Docker says, in place of
+ * @err; returns @r. */
+int image_pull_explain(const struct reference *ref, int64_t status, int r, struct err *err);

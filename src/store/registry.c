@@ -12,9 +12,13 @@
 
 #include "digest.h"
 #include "fd.h"
+#include "reference.h"
+#include "tag_list.h"
 #include "worker.h"
 
 #define STDERR_MAX 8192
+/* The longest tag has 128 characters. */
+#define TAGS_BYTES_MAX (TAG_LIST_MAX * 129u)
 
 struct registry {
 	pid_t pid;
@@ -206,6 +210,26 @@ int registry_document(struct registry *r, const char *repository, const char *di
 				   .digest = (char *)(uintptr_t)digest, .size = size, .is_verified = true };
 	int x = get(r, &q, stop, out, &e, ret_status, err);
 	return x < 0 ? x : check(out, digest, got, err);
+}
+
+int registry_tags(struct registry *r, const char *repository, const volatile int *stop, struct strv *ret, int64_t *ret_status,
+		  struct err *err)
+{
+	CLEANUP_FETCH_EVENT struct fetch_event e = { 0 };
+	CLEANUP_BUF struct buf text = BUF_INIT(TAGS_BYTES_MAX);
+	CLEANUP_STRV struct strv lines = { 0 };
+	struct fetch_request q = { .op = FETCH_TAGS, .repository = (char *)(uintptr_t)repository };
+	int x = get(r, &q, stop, &text, &e, ret_status, err);
+	if (x < 0)
+		return x;
+	strv_split(&lines, buf_str(&text), '\n');
+	if (lines.n > TAG_LIST_MAX)
+		return err_set(err, ERR_INVALID, 0, "the registry lists more than %u tags", TAG_LIST_MAX);
+	for (size_t i = 0; i < lines.n; i++)
+		if (!reference_tag_is_valid(lines.v[i]))
+			return err_set(err, ERR_INVALID, 0, "the registry lists a tag that is none");
+	strv_extend(ret, &lines);
+	return 0;
 }
 
 int registry_check(const char *name, const struct fetch_options *options, char **ret_identity, struct err *err)

@@ -38,6 +38,9 @@ int registry_manifest(struct registry *r, const char *repository, const char *re
 /* A small blob into @out, checked. */
 int registry_document(struct registry *r, const char *repository, const char *digest, int64_t size,
 		      const volatile int *stop, struct buf *out, int64_t *ret_status, struct err *err) MUST_CHECK;
+/* The tags of @repository, as the registry lists them, added to @ret. */
+int registry_tags(struct registry *r, const char *repository, const volatile int *stop, struct strv *ret, int64_t *ret_status,
+		  struct err *err) MUST_CHECK;
 /* A descriptor that reads as @text. */
 int registry_text_fd(const char *text, size_t len, struct err *err) MUST_CHECK;
 /* Is the registry there, and does it take the log-in? *ret_identity (caller

@@ -94,6 +94,47 @@ class Registry(unittest.TestCase):
         self.hull("pull", copy)
         self.assertEqual(self.id_of(copy), before)
 
+    def test_all_tags(self):
+        one, two = Image(layers(1)), Image(layers(2))
+        for image, tags in ((one, ("1", "one")), (two, ("2",))):
+            for tag in tags:
+                self.upload(image, f"many/of:{tag}")
+        name = f"{self.registry.host}/many/of"
+        lines = self.hull("pull", "-a", name).out.splitlines()
+        self.assertEqual(sorted(line.split(":")[0] for line in lines if "Pulling from" in line), ["1", "2", "one"])
+        self.assertEqual([line.split()[0] for line in lines if line.startswith(("Digest: ", "Status: "))], ["Digest:"] * 3 + ["Status:"])
+        self.assertEqual(lines[-2:], [f"Status: Downloaded newer image for {name}", name])
+        for tag, image in (("1", one), ("one", one), ("2", two)):
+            self.assertEqual(self.id_of(f"{name}:{tag}"), image.id)
+        again = self.hull.out("pull", "--all-tags", name).splitlines()
+        self.assertEqual(again[-2:], [f"Status: Image is up to date for {name}", name])
+        self.assertEqual(self.hull.out("pull", "-q", "-a", name), name)
+        for reference in (f"{name}:1", f"{name}@{one.id}"):
+            self.assertIn("tag can't be used with --all-tags/-a", self.hull("pull", "-a", reference, code=1).err)
+        err = self.hull("pull", "-a", f"{self.registry.host}/many/none", code=1).err
+        self.assertIn(f"repository {self.registry.host}/many/none not found: name unknown", err)
+
+    def test_push_of_all_tags(self):
+        one, two = Image(layers(1)), Image(layers(1))
+        name = f"{self.registry.host}/all/of"
+        for image, tag in ((one, "1"), (two, "2")):
+            self.hull("pull", self.upload(image, f"from/there:{tag}"))
+            self.hull("tag", f"{self.registry.host}/from/there:{tag}", f"{name}:{tag}")
+        self.assertIn("tag can't be used with --all-tags/-a", self.hull("push", "-a", f"{name}:1", code=1).err)
+        err = self.hull("push", "-a", "--platform", "linux/s390x", name, code=1).err
+        self.assertIn("does not provide the specified platform (linux/s390x)", err)
+        err = self.hull("push", "--platform", "linux/s390x", f"{name}:1", code=1).err
+        self.assertIn("does not provide the specified platform (linux/s390x)", err)
+        out = self.hull("push", "-a", "--platform", "linux/amd64", name).out
+        self.assertEqual([line.split(":")[0] for line in out.splitlines() if ": digest: " in line], ["1", "2"])
+        other = Hull()
+        self.addCleanup(other.remove)
+        other("pull", "-a", name)
+        for tag, image in (("1", one), ("2", two)):
+            self.assertEqual(json.loads(other.out("image", "inspect", f"{name}:{tag}"))[0]["Id"], image.id)
+        self.assertEqual(self.hull.out("push", "-q", "-a", name), name)
+        self.assertIn("does not exist locally", self.hull("push", "-a", f"{self.registry.host}/all/none", code=1).err)
+
     def test_pull_by_digest(self):
         name = self.upload(Image(layers(1)), "bydigest:1")
         digest = self.hull.out("pull", name).splitlines()[-3].split()[1]

@@ -368,6 +368,94 @@ class Hostile(unittest.TestCase):
         self.on("/blobs/" + self.blob, drip)
         self.fails("stopped sending", seconds=30)
 
+    # ---- lists of tags
+
+    def tags_say(self, *pages, header="Link"):
+        """Each page: its body, and the link to the next or None."""
+        asked = []
+
+        def hook(handler, method, path):
+            if "/tags/list" not in path:
+                return False
+            body, link = pages[min(len(asked), len(pages) - 1)]
+            asked.append(path)
+            handler.send(200, body, **({header: link} if link else {}))
+            return True
+        self.server.hooks.append(hook)
+        return asked
+
+    def test_pages_of_tags(self):
+        for i in range(7):
+            self.server.add("pages", self.image, f"t{i}")
+        self.server.page = 3
+        name = f"{self.server.host}/pages"
+        out = self.hull("pull", "-a", name).out
+        self.assertEqual([line.split(":")[0] for line in out.splitlines() if "Pulling from" in line], [f"t{i}" for i in range(7)])
+        self.assertEqual(self.server.requests("/tags/list"),
+                         ["/v2/pages/tags/list", "/v2/pages/tags/list?last=t2&n=3", "/v2/pages/tags/list?last=t5&n=3"])
+
+    def all_fails(self, *texts):
+        done = self.hull("pull", "-a", f"{self.server.host}/x", code=1)
+        self.assertTrue(done.err.startswith("hull: "), done.err)
+        for text in texts:
+            self.assertIn(text, done.err)
+        self.assertEqual((self.left(), self.hull.out("images", "-q")), ({}, ""))
+
+    def test_lists_of_tags_that_are_none(self):
+        for body in (b"", b"[", b"<html>", b'{"tags":{}}', b'{"tags":[1]}', b'{"tags":["a/../b"]}', b'{"tags":["a\\nb"]}',
+                     b'{"tags":["' + b"a" * 129 + b'"]}'):
+            with self.subTest(body[:40]):
+                self.server.hooks.clear()
+                self.tags_say((body, None))
+                self.all_fails("list")
+
+    def test_lists_of_tags_without_end(self):
+        page = b'{"tags":["latest"]}'
+        link = "</v2/x/tags/list?last=%s>; rel=next"
+        asked = self.tags_say((page, link % "same"))
+        self.all_fails("goes in circles")
+        self.assertEqual(len(asked), 2)
+        self.server.hooks.clear()
+        asked = self.tags_say(*[(b'{"tags":null}', link % i) for i in range(1200)])
+        self.all_fails("more than 1000 pages")
+        self.assertEqual(len(asked), 1000)
+        self.server.hooks.clear()
+        asked = self.tags_say(*[(b'{"tags":[' + b'"a",' * 9999 + b'"a"]}', link % i) for i in range(9)])
+        self.all_fails("more than 20000 tags")
+        self.assertEqual(len(asked), 3)
+        self.server.hooks.clear()
+        self.tags_say((b'{"tags":["' + b"a" * (5 << 20), None))
+        self.all_fails("a document longer than")
+
+    def test_lists_of_tags_that_go_on_elsewhere(self):
+        for link in (f"<{self.server.url}/v2/secret/tags/list?n=1>; rel=next", "<http://169.254.169.254/?a=1>; rel=next",
+                     "</v2/x/tags/list?a b>; rel=next", "</v2/x/tags/list#a?b>; rel=next"):
+            with self.subTest(link):
+                self.server.hooks.clear()
+                asked = self.tags_say((b'{"tags":["latest"]}', link))
+                self.all_fails("goes on in a place that is not taken")
+                self.assertEqual(asked, ["/v2/x/tags/list"])
+
+    def test_a_list_of_tags_is_asked_for_again(self):
+        failures = []
+
+        def hook(handler, method, path):
+            if "/tags/list" not in path or len(failures) == 2:
+                return False
+            failures.append(path)
+            handler.error(503)
+            return True
+        self.server.hooks.append(hook)
+        self.hull("pull", "-a", f"{self.server.host}/x")
+        self.assertEqual(len(failures), 2)
+
+    def test_a_listed_tag_that_is_not_there(self):
+        self.tags_say((b'{"tags":["latest","missing"]}', None))
+        err = self.hull("pull", "-a", f"{self.server.host}/x", code=1).err
+        self.assertIn(f"manifest for {self.server.host}/x:missing not found", err)
+        # What came before it is kept.
+        self.assertEqual(json.loads(self.hull.out("image", "inspect", self.name))[0]["Id"], self.image.id)
+
     def test_garbage_instead_of_http(self):
         def garbage(h):
             h.wfile.write(os.urandom(3000))

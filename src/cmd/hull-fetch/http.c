@@ -35,6 +35,7 @@ void http_response_done(struct http_response *r)
 	free(r->challenge);
 	free(r->content_type);
 	free(r->content_digest);
+	free(r->link);
 	buf_free(&r->body);
 	*r = HTTP_RESPONSE_INIT;
 }
@@ -82,14 +83,14 @@ static int64_t read_range_start(const char *s)
 	return str_parse_u64_max(digits, INT64_MAX, &v) == 0 ? (int64_t)v : -1;
 }
 
-/* Several challenges may come in several headers: joined as if in one. */
-static void add_challenge(struct http_response *res, char *value)
+/* Lists may come in several headers: joined as if in one. */
+static void add(char **to, char *value)
 {
-	if (!value || !res->challenge) {
-		take(&res->challenge, value);
+	if (!value || !*to) {
+		take(to, value);
 		return;
 	}
-	take(&res->challenge, str_printf("%s, %s", res->challenge, value));
+	take(to, str_printf("%s, %s", *to, value));
 	free(value);
 }
 
@@ -107,7 +108,8 @@ static size_t on_header(char *line, size_t size, size_t n, void *ctx)
 		return len;
 	}
 	take(&res->location, value_of(line, len, "Location"));
-	add_challenge(res, value_of(line, len, "WWW-Authenticate"));
+	add(&res->challenge, value_of(line, len, "WWW-Authenticate"));
+	add(&res->link, value_of(line, len, "Link"));
 	take(&res->content_type, value_of(line, len, "Content-Type"));
 	take(&res->content_digest, value_of(line, len, "Docker-Content-Digest"));
 	CLEANUP_FREE char *retry = value_of(line, len, "Retry-After");

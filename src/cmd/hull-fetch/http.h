@@ -26,7 +26,7 @@ struct tls_setup {
 struct http_response {
 	long status;
 	/* NULL when not sent. */
-	char *location, *challenge, *content_type, *content_digest;
+	char *location, *challenge, *content_type, *content_digest, *link;
 	/* -1: not said. */
 	int64_t content_length;
 	/* Of Content-Range: where the body starts; -1: not said. */

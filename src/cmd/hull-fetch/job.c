@@ -151,7 +151,7 @@ void job_run(struct session *s, CURL *curl, struct job *job)
 	static int (*const ops[])(struct session *, CURL *, struct job *, struct fetch_event *, struct failure *) = {
 		[FETCH_CHECK] = op_check,	      [FETCH_MANIFEST] = op_manifest,
 		[FETCH_BLOB] = op_blob,		      [FETCH_PUSH_BLOB] = op_push_blob,
-		[FETCH_PUSH_MANIFEST] = op_push_manifest,
+		[FETCH_PUSH_MANIFEST] = op_push_manifest, [FETCH_TAGS] = op_tags,
 	};
 	static_assert(ARRAY_LEN(ops) == FETCH_OP_COUNT, "a function for each operation");
 	struct fetch_event event = { 0 };

@@ -39,6 +39,7 @@ int op_blob(struct session *s, CURL *curl, struct job *job, struct fetch_event *
 int op_push_blob(struct session *s, CURL *curl, struct job *job, struct fetch_event *event, struct failure *f) MUST_CHECK;
 int op_push_manifest(struct session *s, CURL *curl, struct job *job, struct fetch_event *event,
 		     struct failure *f) MUST_CHECK;
+int op_tags(struct session *s, CURL *curl, struct job *job, struct fetch_event *event, struct failure *f) MUST_CHECK;
 
 /* "repository:x:pull" or "repository:x:pull,push", allocated. */
 char *op_scope(const struct job *job);

@@ -8,6 +8,7 @@
 
 #include "behind.h"
 #include "image_cli.h"
+#include "image_tags.h"
 #include "interrupt.h"
 #include "registry_access.h"
 #include "settle.h"
@@ -36,6 +37,12 @@ static void settle_behind(struct store *store)
 		behind_run("settle");
 }
 
+static void print_status(const struct pull_opts *o, const char *full, bool is_new)
+{
+	fprintf(o->out, "Status: %s for %s\n", is_new ? "Downloaded newer image" : "Image is up to date", reference_familiar(full));
+	fflush(o->out);
+}
+
 int registry_cli_pull(struct store *store, const char *name, const struct pull_opts *o, char **ret_reference,
 		      struct err *err)
 {
@@ -55,14 +62,35 @@ int registry_cli_pull(struct store *store, const char *name, const struct pull_o
 	struct err ignored = ERR_INIT;
 	if (image_resolve_id(store, full, id, &ignored) == 0)
 		image_cli_event(store, "pull", id, reference_familiar(full));
-	if (!o->is_quiet) {
-		fprintf(o->out, "Digest: %s\nStatus: %s for %s\n", pulled.digest,
-			pulled.is_new ? "Downloaded newer image" : "Image is up to date", reference_familiar(full));
-		fflush(o->out);
-	}
+	if (!o->is_quiet)
+		fprintf(o->out, "Digest: %s\n", pulled.digest);
+	if (!o->is_quiet && !o->has_no_status)
+		print_status(o, full, pulled.is_new);
+	fflush(o->out);
 	if (ret_reference)
 		*ret_reference = TAKE_PTR(full);
-	return 0;
+	return pulled.is_new;
+}
+
+int registry_cli_pull_all(struct store *store, const struct reference *ref, const struct pull_opts *o, struct err *err)
+{
+	CLEANUP_FETCH_OPTIONS struct fetch_options access = { 0 };
+	CLEANUP_STRV struct strv tags = { 0 };
+	CLEANUP_FREE char *name = reference_name(ref);
+	struct pull_opts one = *o;
+	bool is_new = false;
+	one.has_no_status = true;
+	int r = registry_access(ref->registry, &access, err);
+	if (r == 0)
+		r = image_tags(ref, &access, interrupt_catch(), &tags, err);
+	for (size_t i = 0; i < tags.n && r >= 0; i++) {
+		CLEANUP_FREE char *full = str_printf("%s:%s", name, tags.v[i]);
+		r = registry_cli_pull(store, full, &one, NULL, err);
+		is_new |= r > 0;
+	}
+	if (r >= 0 && !o->is_quiet)
+		print_status(o, name, is_new);
+	return r < 0 ? r : is_new;
 }
 
 static int pull_needed(struct store *store, const struct image_need *need, struct err *err)

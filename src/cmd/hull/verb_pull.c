@@ -11,8 +11,7 @@ struct pull_verb_opts {
 };
 
 static const struct option options[] = {
-	{ "all-tags", 'a', OPT_BOOL, offsetof(struct pull_verb_opts, all_tags), .help = "Download all tagged images in the repository",
-	  .flags = OPTION_HIDDEN },
+	{ "all-tags", 'a', OPT_BOOL, offsetof(struct pull_verb_opts, all_tags), .help = "Download all tagged images in the repository" },
 	{ "disable-content-trust", 0, OPT_BOOL, offsetof(struct pull_verb_opts, content_trust),
 	  .help = "Skip image verification", .flags = OPTION_HIDDEN },
 	{ "platform", 0, OPT_STR, offsetof(struct pull_verb_opts, platform), .help = "Set platform if server is multi-platform capable",
@@ -30,17 +29,21 @@ static int run(struct cli *cli, const void *opts, int argc, char **argv)
 	CLEANUP_FREE char *full = NULL;
 	struct err err = ERR_INIT;
 	struct pull_opts how = { .platform = o->platform, .is_quiet = o->quiet, .out = stdout };
-	if (o->all_tags) {
-		err_set(&err, ERR_UNSUPPORTED, 0, "--all-tags is not supported");
-		err_hint(&err, "pull the tags you need by name");
-		return cli_fail(cli, &err);
-	}
 	if (reference_parse(argv[0], false, &ref, &err) < 0)
 		return cli_fail(cli, &err);
-	if (!ref.tag && !ref.digest && !o->quiet)
+	if (o->all_tags && (ref.tag || ref.digest)) {
+		err_set(&err, ERR_INVALID, 0, "tag can't be used with --all-tags/-a");
+		return cli_fail(cli, &err);
+	}
+	if (!o->all_tags && !ref.tag && !ref.digest && !o->quiet)
 		printf("Using default tag: latest\n");
-	if (store_open(NULL, &store, &err) < 0 || registry_cli_pull(store, argv[0], &how, &full, &err) < 0)
+	int r = store_open(NULL, &store, &err);
+	if (r == 0)
+		r = o->all_tags ? registry_cli_pull_all(store, &ref, &how, &err) : registry_cli_pull(store, argv[0], &how, &full, &err);
+	if (r < 0)
 		return registry_cli_code(&err, cli_fail(cli, &err));
+	if (o->all_tags)
+		full = reference_name(&ref);
 	printf("%s\n", full);
 	return 0;
 }

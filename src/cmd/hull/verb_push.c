@@ -20,8 +20,9 @@ static const struct option options[] = {
 	{ "all-tags", 'a', OPT_BOOL, offsetof(struct push_verb_opts, all_tags), .help = "Push all tags of an image to the repository" },
 	{ "disable-content-trust", 0, OPT_BOOL, offsetof(struct push_verb_opts, content_trust),
 	  .help = "Skip image signing", .flags = OPTION_HIDDEN },
-	{ "platform", 0, OPT_STR, offsetof(struct push_verb_opts, platform), .help = "Push a platform-specific manifest",
-	  .flags = OPTION_HIDDEN },
+	{ "platform", 0, OPT_STR, offsetof(struct push_verb_opts, platform), .help = "Push the image only if it is of this platform",
+	  .words = "linux/amd64 linux/arm64 linux/arm/v7 linux/386 linux/ppc64le linux/s390x linux/riscv64",
+	  .complete = COMPLETE_WORDS },
 	{ "quiet", 'q', OPT_BOOL, offsetof(struct push_verb_opts, quiet), .help = "Suppress verbose output" },
 	OPTIONS_END
 };
@@ -88,7 +89,10 @@ static int push(struct store *store, const char *arg, const struct push_verb_opt
 	for (size_t i = 0; i < tags.n && r >= 0; i++) {
 		free(ref.tag);
 		ref.tag = str_dup(tags.v[i]);
-		r = push_tag(store, &ref, o->quiet, err);
+		CLEANUP_FREE char *full = reference_full(&ref);
+		r = image_cli_check_platform(store, full, o->platform, err);
+		if (r >= 0)
+			r = push_tag(store, &ref, o->quiet, err);
 	}
 	return r;
 }

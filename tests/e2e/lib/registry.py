@@ -15,6 +15,7 @@ import tarfile
 import tempfile
 import threading
 import time
+import urllib.parse
 
 from lib.hull import need_program
 
@@ -97,6 +98,7 @@ class Server:
 
     def __init__(self, tls=None, address="127.0.0.1", client=None):
         self.blobs, self.manifests, self.hooks, self.seen = {}, {}, [], []
+        self.page = 1000
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -169,6 +171,8 @@ class Server:
         path = handler.path.split("?")[0]
         if path == "/v2/":
             return handler.send(200, b"{}")
+        if path.endswith("/tags/list"):
+            return self.list_tags(handler, path[len("/v2/"):-len("/tags/list")])
         name, _, rest = path[len("/v2/"):].rpartition("/manifests/")
         if name:
             if (name, rest) not in self.manifests:
@@ -183,6 +187,19 @@ class Server:
             begin = int(begin[len("bytes="):].rstrip("-"))
             return handler.send(206, data[begin:], Content_Range=f"bytes {begin}-{len(data) - 1}/{len(data)}")
         return handler.send(200, data, Content_Type="application/octet-stream")
+
+    def list_tags(self, handler, name):
+        """@page tags a page, with a link to the next."""
+        query = dict(urllib.parse.parse_qsl(handler.path.partition("?")[2]))
+        tags = sorted(tag for repository, tag in self.manifests if repository == name and ":" not in tag)
+        if not tags:
+            return handler.error(404, "NAME_UNKNOWN", "repository name not known to registry")
+        left = [tag for tag in tags if tag > query.get("last", "")]
+        link = None
+        if len(left) > self.page:
+            link = f'</v2/{name}/tags/list?last={left[self.page - 1]}&n={self.page}>; rel="next"'
+        return handler.send(200, json.dumps({"name": name, "tags": left[:self.page]}).encode(), Content_Type="application/json",
+                            Link=link)
 
     def requests(self, text):
         return [path for _, path, _ in self.seen if text in path]
