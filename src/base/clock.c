@@ -46,6 +46,27 @@ const char *clock_format_rfc3339(int64_t wall_ns, char out[CLOCK_RFC3339_SIZE])
 	return out;
 }
 
+const char *clock_format_go(int64_t wall_ns, char out[CLOCK_GO_SIZE])
+{
+	struct tm tm;
+	time_t sec = (time_t)(wall_ns / NS);
+	long frac = (long)(wall_ns % NS);
+
+	if (wall_ns <= 0 || !localtime_r(&sec, &tm)) {
+		snprintf(out, CLOCK_GO_SIZE, "0001-01-01 00:00:00 +0000 UTC");
+		return out;
+	}
+	size_t n = strftime(out, CLOCK_GO_SIZE, "%Y-%m-%d %H:%M:%S", &tm);
+	if (frac) {
+		n += (size_t)snprintf(out + n, CLOCK_GO_SIZE - n, ".%09ld", frac);
+		while (out[n - 1] == '0')
+			n--;
+	}
+	if (!strftime(out + n, CLOCK_GO_SIZE - n, " %z %Z", &tm))
+		out[n] = '\0';
+	return out;
+}
+
 /* Exactly @digits decimal digits. */
 static int take_digits(const char **s, int digits, int *ret)
 {

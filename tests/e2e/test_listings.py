@@ -20,6 +20,17 @@ class Listings(HullTest):
     def names(self, *filters):
         return self.hull.out("ps", "--format", "{{.Names}}", *(word for f in filters for word in ("-f", f))).split()
 
+    def test_times_are_those_of_docker(self):
+        utc = {"TZ": "UTC"}
+        whole = r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \+0000 UTC$"
+        self.assertRegex(self.hull.out("ps", "-f", "name=first", "--format", "{{.CreatedAt}}", env=utc), whole)
+        self.assertRegex(self.hull.out("images", "--format", "{{.CreatedAt}}", env=utc), whole)
+        self.assertRegex(self.hull.out("network", "ls", "-f", "name=bridge", "--format", "{{.CreatedAt}}", env=utc),
+                         r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)? \+0000 UTC$")
+        created = self.hull.out("inspect", "-f", "{{.Created}}", "first")
+        self.assertEqual(self.hull.out("ps", "-f", "name=first", "--format", "{{.CreatedAt}}", env={"TZ": "XYZ-0:00"})[:19],
+                         created[:19].replace("T", " "))
+
     def test_filters_of_ps(self):
         both = ["second", "first"]
         for filters, expected in (

@@ -118,7 +118,7 @@ static const char *digest_for(const struct image_summary *s, const char *full)
 static void add_row(struct image_rows *rows, const struct image_summary *s, const char *full,
 		    const struct images_opts *o)
 {
-	char size[32], shared[32], unique[32], words[32], created[CLOCK_RFC3339_SIZE], id[72], since[48];
+	char size[32], shared[32], unique[32], words[32], created[CLOCK_GO_SIZE], id[72], since[48];
 	const char *familiar = full ? reference_familiar(full) : NULL, *suffix = full ? reference_suffix(familiar) : NULL;
 	CLEANUP_FREE char *repository = full ? str_ndup(familiar, (size_t)(suffix - familiar)) : str_dup("<none>");
 	snprintf(id, sizeof(id), o->no_trunc ? "%s" : "%.12s", o->no_trunc ? s->id : s->id + 7);
@@ -132,7 +132,7 @@ static void add_row(struct image_rows *rows, const struct image_summary *s, cons
 	str_human_size((double)(s->size_bytes - s->unique_bytes), shared);
 	image_rows_add(rows, repository, suffix && *suffix == ':' ? suffix + 1 : "<none>",
 		       full ? digest_for(s, full) : "<none>", id, since, size,
-		       clock_format_rfc3339(s->created_ns, created), shared, unique, "N/A", size);
+		       clock_format_go(s->created_ns / CLOCK_NS_PER_S * CLOCK_NS_PER_S, created), shared, unique, "N/A", size);
 }
 
 static int list(struct store *store, const struct images_opts *o, const char *pattern, struct err *err)

@@ -128,9 +128,9 @@ static const struct image_column columns[] = {
 
 static void add_row(struct image_rows *rows, const struct network *n, bool no_trunc)
 {
-	char created[CLOCK_RFC3339_SIZE];
+	char created[CLOCK_GO_SIZE];
 	CLEANUP_FREE char *labels = strv_join(&n->labels, ","), *id = str_ndup(n->id, no_trunc ? ID_SIZE : ID_SHORT);
-	image_rows_add(rows, id, n->name, network_driver_name(n->driver), "local", clock_format_rfc3339(n->created_ns, created),
+	image_rows_add(rows, id, n->name, network_driver_name(n->driver), "local", clock_format_go(n->created_ns, created),
 		       n->has_ipv4 ? "true" : "false", n->has_ipv6 ? "true" : "false", n->is_internal ? "true" : "false", labels);
 }
 

@@ -129,7 +129,7 @@ static void read_details(struct engine *engine, struct container *c, bool no_tru
 static void add_row(struct engine *engine, struct image_rows *rows, struct container *c, const struct ps_opts *o,
 		    const struct ps_wanted *wanted, int64_t now)
 {
-	char words[32], created[CLOCK_RFC3339_SIZE];
+	char words[32], created[CLOCK_GO_SIZE];
 	struct ps_details more = { 0 };
 	if (wanted->inspect)
 		read_details(engine, c, o->no_trunc, &more);
@@ -141,8 +141,8 @@ static void add_row(struct engine *engine, struct image_rows *rows, struct conta
 	CLEANUP_FREE char *size = size_text(engine, c, wanted->size);
 
 	image_rows_add(rows, id, c->image_name ? c->image_name : "", command, ago, status, ports, c->name, size,
-		       container_status_name(c->status), clock_format_rfc3339(c->created_ns, created), labels ? labels : "",
-		       "container", mounts ? mounts : "", volumes, networks ? networks : "");
+		       container_status_name(c->status), clock_format_go(c->created_ns / CLOCK_NS_PER_S * CLOCK_NS_PER_S, created), labels ? labels : "",
+		       isolation_level_name(c->level), mounts ? mounts : "", volumes, networks ? networks : "");
 }
 
 static int run_ps(struct cli *cli, const void *opts, int argc, char **argv)

@@ -2,8 +2,25 @@
 #include "clock.h"
 
 #include <errno.h>
+#include <stdlib.h>
+#include <time.h>
 
 #include "test.h"
+
+TEST(as_go_prints_times)
+{
+	char text[CLOCK_GO_SIZE];
+	int64_t v;
+	CHECK_EQ(clock_parse_rfc3339("2026-11-23T19:05:01Z", &v), 0);
+	CHECK_EQ(setenv("TZ", "UTC", 1), 0);
+	tzset();
+	CHECK_STR(clock_format_go(v, text), "2026-11-23 19:05:01 +0000 UTC");
+	CHECK_STR(clock_format_go(v + 120000000, text), "2026-11-23 19:05:01.12 +0000 UTC");
+	CHECK_STR(clock_format_go(0, text), "0001-01-01 00:00:00 +0000 UTC");
+	CHECK_EQ(setenv("TZ", "XYZ-5:30", 1), 0);
+	tzset();
+	CHECK_STR(clock_format_go(v, text), "2026-11-24 00:35:01 +0530 XYZ");
+}
 
 TEST(rfc3339_both_ways)
 {
