@@ -200,6 +200,12 @@ static const char *const steps[] = {
 	/* It has another name, which the name server and the firewall may not know yet. */
 	"ALTER TABLE containers ADD COLUMN is_renamed INTEGER NOT NULL DEFAULT 0;"
 	"CREATE INDEX containers_renamed ON containers(is_renamed) WHERE is_renamed <> 0;",
+	/* Of volumes with a limited size (volume_quota.h); no id is given twice. */
+	"CREATE TABLE volume_projects("
+	"  id INTEGER PRIMARY KEY AUTOINCREMENT,"
+	"  volume TEXT NOT NULL UNIQUE,"
+	"  project INTEGER NOT NULL DEFAULT 0"
+	");",
 };
 const struct db_schema engine_schema = { steps, ARRAY_LEN(steps) };
 

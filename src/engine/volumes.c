@@ -15,6 +15,7 @@
 #include "fd.h"
 #include "random.h"
 #include "tree.h"
+#include "volume_quota.h"
 
 #define GONE "volumes/.gone"
 
@@ -52,7 +53,7 @@ static int check_name(const char *name, struct err *err)
 		       name, name);
 }
 
-static int check_options(const struct strv *options, struct err *err)
+static int check_options(const struct strv *options, uint64_t *ret_size, struct err *err)
 {
 	bool has_device = false, has_type = false, has_more = false;
 	for (size_t i = 0; options && i < options->n; i++) {
@@ -63,14 +64,17 @@ static int check_options(const struct strv *options, struct err *err)
 		has_device |= str_starts_with(o, "device=");
 		has_type |= str_starts_with(o, "type=");
 		has_more |= str_starts_with(o, "o=");
-		if (str_starts_with(o, "size="))
-			return err_set(err, ERR_UNSUPPORTED, 0, "quota size requested but no quota support");
 	}
 	if ((has_type || has_more) && !has_device)
 		return err_set(err, ERR_INVALID, 0, "missing required option: \"device\"");
 	if (has_device && !has_type)
 		return err_set(err, ERR_INVALID, 0, "missing required option: \"type\"");
-	return 0;
+	int r = volume_quota_size(options, ret_size, err);
+	if (r == 0 && *ret_size && has_device) {
+		r = err_set(err, ERR_INVALID, 0, "create: size= is the limit of a volume of hull's own, not of the device that is mounted");
+		err_hint(err, "where the file system has such an option: -o o=size=10m");
+	}
+	return r;
 }
 
 static int same_as_existing(struct engine *engine, const char *name, const char *options, struct err *err)
@@ -102,9 +106,12 @@ int volume_ensure(struct engine *engine, const struct volume_new *wanted, char r
 	if (wanted->driver && *wanted->driver && !str_eq(wanted->driver, "local"))
 		return err_set(err, ERR_NOT_FOUND, 0, "create %s: error looking up volume plugin %s: plugin \"%s\" not found", name,
 			       wanted->driver, wanted->driver);
+	uint64_t size = 0;
 	r = check_name(name, err);
 	if (r == 0)
-		r = check_options(wanted->options, err);
+		r = check_options(wanted->options, &size, err);
+	if (r == 0 && size)
+		r = volume_quota_check(engine, err);
 	if (r < 0)
 		return r;
 	CLEANUP_FREE char *labels = wanted->name ? strv_join(wanted->labels ? wanted->labels : &none, "\n") :
@@ -116,9 +123,14 @@ int volume_ensure(struct engine *engine, const struct volume_new *wanted, char r
 		r = db_run(engine->db, err,
 			   "INSERT OR IGNORE INTO volumes(name, driver, created_ns, labels, options, is_anonymous)"
 			   " VALUES(?, 'local', ?, ?, ?, ?)", "sissi", name, clock_wall_ns(), labels, options, (int64_t)!wanted->name);
+	bool is_new = r > 0;
 	if (r == 0)
 		r = same_as_existing(engine, name, options, err);
-	else if (r > 0)
+	else if (r > 0 && size)
+		r = volume_quota_record(engine, name, err);
+	else
+		r = r > 0 ? 0 : r;
+	if (r == 0 && is_new)
 		r = record(engine, "create", name, err);
 	if (r >= 0)
 		r = db_tx_commit(&tx, err);
@@ -134,6 +146,10 @@ int volume_make_folders(struct engine *engine, const char *name, struct err *err
 	snprintf(path, sizeof(path), "volumes/%s", name);
 	if ((mkdirat(root, "volumes", 0700) < 0 && errno != EEXIST) || (mkdirat(root, path, 0700) < 0 && errno != EEXIST))
 		return err_set(err, ERR_SYSTEM, errno, "create volume %s", name);
+	CLEANUP_FD int own = openat(root, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	r = own < 0 ? err_set(err, ERR_SYSTEM, -errno, "open volume %s", name) : volume_quota_apply(engine, name, own, err);
+	if (r < 0)
+		return r;
 	snprintf(path, sizeof(path), "volumes/%s/_data", name);
 	/* Whatever the umask: those inside need not be root. */
 	if (mkdirat(root, path, 0755) == 0)
@@ -304,14 +320,30 @@ static int forget(struct engine *engine, const char *name, struct err *err)
 	int r = rename_away(engine, name);
 	if (r < 0)
 		return err_set(err, ERR_SYSTEM, r, "remove volume %s", name);
-	r = db_run(engine->db, err, "DELETE FROM volumes WHERE name = ?", "s", name);
+	r = volume_quota_forget(engine, name, err);
+	if (r == 0)
+		r = db_run(engine->db, err, "DELETE FROM volumes WHERE name = ?", "s", name);
 	return r < 0 ? r : record(engine, "destroy", name, err);
+}
+
+/* Before their files go: what is killed here is found once more. */
+static void release_limits(int gone)
+{
+	CLEANUP_DIR DIR *dir = gone < 0 ? NULL : fdopendir(gone);
+	for (struct dirent *e; dir && (e = readdir(dir));) {
+		if (e->d_name[0] == '.')
+			continue;
+		CLEANUP_FD int fd = openat(gone, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (fd >= 0)
+			volume_quota_release(fd);
+	}
 }
 
 int volumes_sweep(struct engine *engine, struct err *err)
 {
 	if (faccessat(engine->store->root_fd, GONE, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
 		return 0;
+	release_limits(openat(engine->store->root_fd, GONE, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
 	int r = fd_remove_tree_at(engine->store->root_fd, GONE);
 	/* Somebody else adds to it: theirs to remove. */
 	return r < 0 && r != -ENOTEMPTY ? err_set(err, ERR_SYSTEM, r, "remove the files of volumes") : 0;
@@ -371,6 +403,9 @@ int volumes_prune(struct engine *engine, const struct volume_filter *filter, boo
 
 int64_t volume_disk_usage(struct engine *engine, const char *name)
 {
+	int64_t counted;
+	if (volume_quota_used(engine, name, &counted))
+		return counted;
 	CLEANUP_FREE char *path = str_printf("volumes/%s/_data", name);
 	return tree_disk_usage(engine->store->root_fd, path);
 }
