@@ -2,31 +2,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Debian's nginx, redis, postgresql, node and python, run as their users run them.
 
-The images are made from Debian's packages with mmdebstrap, on top of one another
-with `hull commit`, and kept between runs as a tar in HULL_TESTS_CACHE (default:
-below the build folder). Without network and without a kept tar the tests are
-skipped; with HULL_TESTS_MUST_RUN=1 they fail then."""
-import hashlib
+The images are made from Debian's packages (lib/debian.py), on top of one another with
+`hull commit`. Without network and without a kept tar the tests are skipped; with
+HULL_TESTS_MUST_RUN=1 they fail then."""
 import json
 import os
 import pathlib
-import shutil
 import socket
 import struct
 import subprocess
 import tempfile
 import time
-import unittest
 import urllib.request
 
-from lib.hull import BUILD, HullTest, main, need
+from lib.debian import TAR, make_tree
+from lib.hull import HullTest, main, need
 
-CACHE = pathlib.Path(os.environ.get("HULL_TESTS_CACHE") or BUILD / "tests-cache")
-SUITE = "bookworm"
-PACKAGES = "nginx-light,redis-server,postgresql,nodejs,python3"
-OPTIONS = ["--variant=minbase", "--quiet", f"--include={PACKAGES}", "--aptopt=APT::Install-Recommends \"false\"",
-           *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "man", "locale", "info"))]
-TAR = CACHE / f"debian-{hashlib.sha256(repr((SUITE, OPTIONS)).encode()).hexdigest()[:12]}.tar"
 why_not = None
 
 NODE_SERVER = """
@@ -75,29 +66,6 @@ for t in threads: t.start()
 for t in threads: t.join()
 print('done')
 """
-
-
-def make_tree():
-    """The packages' tree as a tar; the reason if that cannot be."""
-    if TAR.exists():
-        return None
-    if os.geteuid() != 0:
-        return "needs root"
-    if not shutil.which("mmdebstrap"):
-        return "mmdebstrap is not installed"
-    CACHE.mkdir(parents=True, exist_ok=True)
-    part = TAR.with_suffix(".part.tar")
-    try:
-        made = subprocess.run(["mmdebstrap", *OPTIONS, SUITE, part], capture_output=True, text=True, timeout=480, check=False,
-                              stdin=subprocess.DEVNULL, env=dict(os.environ, LC_ALL="C.UTF-8"))
-    except subprocess.TimeoutExpired:
-        part.unlink(missing_ok=True)
-        return "mmdebstrap took more than 480 s"
-    if made.returncode != 0:
-        part.unlink(missing_ok=True)
-        return "no Debian packages: " + (made.stderr.strip().splitlines() or ["mmdebstrap failed"])[-1]
-    part.rename(TAR)
-    return None
 
 
 class RealImages(HullTest):
