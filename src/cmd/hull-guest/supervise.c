@@ -31,12 +31,14 @@
 
 static struct supervisor supervisor;
 
-/* With the machine gone everything in the guest is. Returns how it ended. */
+/* With the machine gone everything in the guest is. Returns how it ended. hull-files,
+ * whose work is done with it, ends meanwhile: its socket does. */
 static int end_machine(bool is_killed)
 {
 	siginfo_t info = { 0 };
 	if (is_killed)
 		(void)!process_signal(GUEST_FD_MACHINE, SIGKILL);
+	close(GUEST_FD_FILES);
 	while (waitid((idtype_t)P_PIDFD, GUEST_FD_MACHINE, &info, WEXITED) < 0 && errno == EINTR)
 		continue;
 	return info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;

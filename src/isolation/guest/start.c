@@ -127,6 +127,13 @@ static int make_names(const struct supervisor_args *a, pid_t machine, int *ret, 
 	return 0;
 }
 
+static int start_files(const struct supervisor_args *a, int *ret, struct err *err)
+{
+	guest_make_mount_points(a->spec);
+	int r = guest_files_start(a->spec, a->cgroup, !a->level->takes_files, ret, err);
+	return r < 0 ? r : files_recv_started(*ret, err);
+}
+
 /* The new process, until it is hull-guest. */
 static int become_supervisor(const struct supervisor_args *a, struct err *err)
 {
@@ -141,16 +148,13 @@ static int become_supervisor(const struct supervisor_args *a, struct err *err)
 		return err_set(err, ERR_SYSTEM, -errno, "open %s", a->spec->guest.run_dir);
 	int r = open_socket(a->spec, dir, &listener, err);
 	bool takes_files = a->level->takes_files;
-	guest_make_mount_points(a->spec);
-	if (r == 0)
-		r = guest_files_start(a->spec, a->cgroup, !takes_files, &files, err);
 	if (r == 0 && takes_files)
-		r = files_recv_started(files, err);
+		r = start_files(a, &files, err);
 	if (r == 0)
 		r = a->level->boot(a->spec, a->cgroup, takes_files ? files : -1, &m, err);
-	/* It got ready meanwhile. */
+	/* While the kernel starts. */
 	if (r == 0 && !takes_files)
-		r = files_recv_started(files, err);
+		r = start_files(a, &files, err);
 	if (r == 0)
 		r = make_names(a, m.pid, &names, err);
 	if (r < 0)
