@@ -261,19 +261,57 @@ class NamesServer(unittest.TestCase):
     # ---- the world
 
     def test_the_rest_is_forwarded(self):
-        resolver = self.resolver(lambda q, tcp: dns.answer(q, [dns.address("www.example.org", "192.0.2.7")]))
+        resolver = self.resolver(lambda q, tcp: dns.answer(q, [dns.address(dns.Message(q).name, "192.0.2.7")]))
         web, _, _ = self.three()
         self.assertEqual(web.addresses("www.example.org"), ["192.0.2.7"])
-        self.assertEqual(web.addresses("www.example.org", tcp=True), ["192.0.2.7"])
+        self.assertEqual(web.addresses("by-tcp.example.org", tcp=True), ["192.0.2.7"])
         self.assertEqual([how for _, how, _ in resolver.asked], ["udp", "tcp"])
 
     def test_ids_and_ports_are_chosen_anew(self):
         resolver = self.resolver(lambda q, tcp: dns.answer(q, [dns.address("x.example.org", "192.0.2.7")]))
         web, _, _ = self.three()
-        for _ in range(20):
-            web.ask("x.example.org")
+        for n in range(20):
+            web.ask(f"x{n}.example.org")
         self.assertGreater(len({m.id for m, _, _ in resolver.asked}), 15)
         self.assertGreater(len({peer[1] for _, _, peer in resolver.asked}), 15)
+
+    def test_answers_are_remembered_as_long_as_they_say(self):
+        soa = lambda minimum: dns.name("") + dns.name("") + struct.pack("!IIIII", 1, 1, 1, 1, minimum)
+        def reply(q, tcp):
+            what = dns.Message(q).name
+            if what == "no.example.org":
+                return dns.absence(q, dns.record("example.org", 6, soa(60), 600))
+            if what == "nobody.example.org":
+                return dns.answer(q, rcode=dns.NXDOMAIN)
+            if what == "fails.example.org":
+                return dns.answer(q, rcode=dns.SERVFAIL)
+            return dns.answer(q, [dns.address(what, "192.0.2.7", 0 if what == "now.example.org" else 600)])
+        resolver = self.resolver(reply)
+        asked = lambda what: sum(name.lower() == what for name in resolver.names())
+        web, api, _ = self.three()
+        for box, what in ((web, "Kept.example.org"), (api, "kept.example.org"), (web, "KEPT.example.org")):
+            got = box.ask(what)
+            self.assertEqual((got.addresses, got.name), (["192.0.2.7"], what))
+            self.assertTrue(1 <= got.answers[0][2] <= 600)
+            self.assertEqual(box.ask("no.example.org").rcode, dns.NXDOMAIN)
+            self.assertEqual(box.ask("now.example.org").addresses, ["192.0.2.7"])
+            self.assertEqual(box.ask("nobody.example.org").rcode, dns.NXDOMAIN)
+            self.assertEqual(box.ask("fails.example.org").rcode, dns.SERVFAIL)
+        self.assertEqual(web.ask("kept.example.org", tcp=True).addresses, ["192.0.2.7"])
+        self.assertEqual((asked("kept.example.org"), asked("no.example.org")), (1, 1))
+        self.assertEqual((asked("now.example.org"), asked("nobody.example.org"), asked("fails.example.org")), (3, 3, 3))
+        # Another type, and one with EDNS, are other questions.
+        web.ask("kept.example.org", dns.AAAA)
+        web.ask("kept.example.org", edns=1232)
+        self.assertEqual(asked("kept.example.org"), 3)
+        # Whoever has a resolver of its own is told what that says, and nobody else is.
+        liar = self.resolver(lambda q, tcp: dns.answer(q, [dns.address(dns.Message(q).name, "203.0.113.66", 600)]), UPSTREAMS[1])
+        own = self.box(f"name own\ndns {UPSTREAMS[1]}\n" + net("f1", "front", "172.18.0.99"))
+        self.assertEqual(own.addresses("kept.example.org"), ["203.0.113.66"])
+        self.assertEqual(own.addresses("new.example.org"), ["203.0.113.66"])
+        self.assertEqual(web.addresses("kept.example.org"), ["192.0.2.7"])
+        self.assertEqual(web.addresses("new.example.org"), ["192.0.2.7"])
+        self.assertEqual(liar.names(), ["kept.example.org", "new.example.org"])
 
     def test_what_is_no_answer_to_the_question_is_not_heard(self):
         def lies(q, tcp):

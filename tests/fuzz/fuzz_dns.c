@@ -4,9 +4,11 @@
 #include <string.h>
 
 #include "answer.h"
+#include "cache.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
+#define QUERY_SIZE 1232
 #define ASKER "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 
 static struct directory directory;
@@ -48,6 +50,32 @@ static void check_answer(const struct dns_message *asked, const uint8_t *out, si
 		abort();
 }
 
+/* Kept as the answer to its own question, it is an answer to it that is older. */
+static void check_cache(const uint8_t *data, size_t len, const struct dns_message *m)
+{
+	static struct cache cache;
+	static struct resolvers resolvers;
+	uint8_t query[QUERY_SIZE], out[CACHE_ANSWER_MAX];
+	struct dns_message asked, got;
+	if (!resolvers.n)
+		resolvers_add(&resolvers, "192.0.2.53");
+	if (!m->name.len || m->question_end > sizeof(query))
+		return;
+	memcpy(query, data, m->question_end);
+	memset(query + 6, 0, 6);
+	if (dns_parse(query, m->question_end, &asked) < 0)
+		return;
+	const struct cache_question q = { &resolvers, query, m->question_end, &asked };
+	cache_put(&cache, &q, 0, data, len);
+	size_t n = cache_find(&cache, &q, 500000000, out);
+	if (n && (n != len || dns_parse(out, n, &got) < 0 || got.id != asked.id || !dns_name_eq(&got.name, &asked.name) ||
+		  dns_rcode(&got) > DNS_NXDOMAIN || got.flags & DNS_FLAG_TC))
+		abort();
+	if (cache_find(&cache, &q, (int64_t)CACHE_TTL_MAX_S * 1000000000, out))
+		abort();
+	cache_done(&cache);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	struct dns_message m;
@@ -62,6 +90,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	len--;
 	if (dns_parse(data, len, &m) == 0) {
 		struct dns_name again;
+		check_cache(data, len, &m);
 		(void)!dns_visit_addresses(data, len, &m, count, &sum);
 		if (m.name.len && strlen(dns_name_format(&m.name, text)) == 0)
 			abort();

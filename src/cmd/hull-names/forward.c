@@ -21,6 +21,7 @@
 #define TIMEOUT_TCP_NS (4 * NS_PER_S)
 
 static void attempt(struct forward *f);
+static void remember(struct forward *f, const uint8_t *data, size_t len);
 
 /* Pages that were never used cost nothing: the lowest are used again first. */
 static struct forward *take_free(struct server *s)
@@ -197,6 +198,7 @@ static bool hear(struct forward *f, uint8_t *data, size_t len)
 		attempt(f);
 		return true;
 	}
+	remember(f, data, len);
 	deliver(f, data, len);
 	return true;
 }
@@ -349,6 +351,46 @@ static void choose_resolvers(struct server *s, const struct container *c, struct
 	ret->n = n;
 }
 
+/* Names open the firewall as they are told, and a workload that may not reach
+ * everything is told no more than it is to know: such are not answered from memory. */
+static bool may_remember(const struct container *c)
+{
+	return c->record.egress_n == 0 && !c->record.is_restricted;
+}
+
+/* Whoever asks the same many times at once would have as many chances to be lied to
+ * by somebody who guesses; what is to be remembered was asked once. */
+static bool is_asked_once(const struct forward *f)
+{
+	unsigned n = 0;
+	for (size_t i = 0; i < f->s->forwards_used; i++) {
+		const struct forward *o = &f->s->forward[i];
+		n += o->in_use && o->m.type == f->m.type && dns_name_eq(&o->m.name, &f->m.name);
+	}
+	return n == 1;
+}
+
+static void remember(struct forward *f, const uint8_t *data, size_t len)
+{
+	const struct cache_question q = { &f->resolvers, f->query, f->len, &f->m };
+	if (may_remember(f->c) && is_asked_once(f))
+		cache_put(&f->s->cache, &q, clock_mono_ns(), data, len);
+}
+
+static bool answer_from_memory(struct server *s, const struct container *c, const struct resolvers *resolvers, struct door *door,
+			       const struct sockaddr_in *from, struct stream *stream, const uint8_t *query, size_t len,
+			       const struct dns_message *m)
+{
+	const struct cache_question q = { resolvers, query, len, m };
+	uint8_t out[CACHE_ANSWER_MAX];
+	size_t out_len = may_remember(c) ? cache_find(&s->cache, &q, clock_mono_ns(), out) : 0;
+	if (out_len && !stream && out_len > m->udp_size)
+		out_len = dns_write_bare(out, DNS_UDP_MIN, query, m, DNS_NOERROR, DNS_FLAG_TC);
+	if (out_len)
+		tell(door, from, stream, out, out_len);
+	return out_len;
+}
+
 void forward_start(struct server *s, struct container *c, struct door *door, const struct sockaddr_in *from,
 		   struct stream *stream, const uint8_t *query, size_t len, const struct dns_message *m)
 {
@@ -358,6 +400,8 @@ void forward_start(struct server *s, struct container *c, struct door *door, con
 		refuse(door, from, stream, query, m, directory_is_open(c) ? DNS_SERVFAIL : DNS_REFUSED);
 		return;
 	}
+	if (answer_from_memory(s, c, &resolvers, door, from, stream, query, len, m))
+		return;
 	uint8_t *copy = c->forwards < FORWARDS_PER_CONTAINER ? malloc(len) : NULL;
 	struct forward *f = copy ? take_free(s) : NULL;
 	if (!f) {

@@ -11,6 +11,7 @@
  *   directory.c  ...from the records
  *   forward.c    what others are asked...
  *   resolvers.c  ...and who they are
+ *   cache.c      ...and what they said
  *   journal.c    what is under way, for whoever comes after us
  *   admit.c      what opens the firewall for names
  *
@@ -21,6 +22,7 @@
 #include "admit.h"
 #include "answer.h"
 #include "buf.h"
+#include "cache.h"
 #include "directory.h"
 #include "event_loop.h"
 #include "journal.h"
@@ -93,6 +95,7 @@ struct server {
 	struct loop loop;
 	struct directory directory;
 	struct host_resolvers host;
+	struct cache cache;
 	struct journal_file journal;
 	struct orphan *orphans;
 	struct loop_source listener, records, admit;

@@ -87,6 +87,12 @@ def answer(query, records=(), rcode=0, flags=QR | RD | RA):
     return struct.pack("!6H", m.id, flags | rcode, 1, len(records), 0, 0) + query[12:m.question_end] + b"".join(records)
 
 
+def absence(query, soa):
+    """NXDOMAIN, with the zone's record in the authority section."""
+    bare = answer(query, rcode=NXDOMAIN)
+    return bare[:8] + struct.pack("!H", 1) + bare[10:] + soa
+
+
 def ask(what, kind=A, server=("127.0.0.11", 53), timeout=5, edns=None, tcp=False):
     query = question(what, kind, edns=edns)
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM) as s:
