@@ -9,8 +9,9 @@
 #include "reference.h"
 
 #define KERNEL_BYTES (64ull << 20)
-#define DEFAULT_CPU_PERIOD_US 100000u
 #define GUEST_CPUS_MAX 32u
+/* So many can come to be while it runs: one that is not there costs a thread. */
+#define GUEST_CPUS_LATER 4u
 #define DEFAULT_MEMORY_BYTES (512ull << 20)
 
 bool guest_boot_is_needed(enum isolation_level level)
@@ -92,14 +93,13 @@ static int add_layers(struct engine *engine, const struct strv *diffids, struct 
 
 /* Enough for --cpus, which its control group goes on to keep exactly; without it one, as
  * each costs the start something. */
-static uint32_t processors_for(const struct spec_resources *res)
+static void set_processors(const struct spec_resources *res, struct spec_guest *g)
 {
 	long host = sysconf(_SC_NPROCESSORS_ONLN);
-	uint64_t period = res->cpu_period_us ? res->cpu_period_us : DEFAULT_CPU_PERIOD_US;
-	uint64_t wanted = res->cpu_quota_us > 0 ? ((uint64_t)res->cpu_quota_us + period - 1) / period : 1;
-	if (host > 0 && wanted > (uint64_t)host)
-		wanted = (uint64_t)host;
-	return (uint32_t)(wanted < GUEST_CPUS_MAX ? wanted : GUEST_CPUS_MAX);
+	uint32_t wanted = spec_resources_processors(res, host);
+	uint32_t most = host > 0 && host < (long)GUEST_CPUS_LATER ? (uint32_t)host : GUEST_CPUS_LATER;
+	g->cpus = wanted == 0 ? 1 : wanted < GUEST_CPUS_MAX ? wanted : GUEST_CPUS_MAX;
+	g->cpus_max = g->cpus > most ? g->cpus : most;
 }
 
 int guest_boot_prepare(struct engine *engine, const struct container *c, const struct strv *diffids, struct runtime_spec *spec,
@@ -123,6 +123,8 @@ int guest_boot_prepare(struct engine *engine, const struct container *c, const s
 	g->run_dir = str_printf("%s/workloads/%s", engine->run, c->id);
 	/* Taken as it is used. More than the limit leaves room for a higher one. */
 	g->memory_bytes = limit > 0 && (uint64_t)limit + KERNEL_BYTES > DEFAULT_MEMORY_BYTES ? ((uint64_t)limit + KERNEL_BYTES + (1 << 20) - 1) >> 20 << 20 : DEFAULT_MEMORY_BYTES;
-	g->cpus = c->level == ISOLATION_MICROVM ? processors_for(&spec->resources) : 1;
+	g->cpus = 1;
+	if (c->level == ISOLATION_MICROVM)
+		set_processors(&spec->resources, g);
 	return 0;
 }

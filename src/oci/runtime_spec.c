@@ -441,7 +441,9 @@ static int get_guest(const struct json *guest, struct spec_guest *g, struct err 
 		return bad(err, "guest");
 	g->memory_bytes = (uint64_t)memory;
 	g->has_no_acpi = json_get_bool(guest, "noAcpi", false);
-	return r < 0 ? r : get_u32(guest, "cpus", &g->cpus, err);
+	if (r == 0)
+		r = get_u32(guest, "cpus", &g->cpus, err);
+	return r < 0 ? r : get_u32(guest, "cpusMax", &g->cpus_max, err);
 }
 
 static int get_hull(const struct json *root, struct runtime_spec *s, struct err *err)
@@ -547,6 +549,13 @@ void spec_process_done(struct spec_process *p)
 	free(p->cwd);
 	free(p->rlimits);
 	*p = (struct spec_process){ 0 };
+}
+
+uint32_t spec_resources_processors(const struct spec_resources *res, long host)
+{
+	uint64_t period = res->cpu_period_us ? res->cpu_period_us : SPEC_DEFAULT_CPU_PERIOD_US;
+	uint64_t n = res->cpu_quota_us > 0 ? ((uint64_t)res->cpu_quota_us + period - 1) / period : 0;
+	return (uint32_t)(host > 0 && n > (uint64_t)host ? (uint64_t)host : n);
 }
 
 void spec_resources_done(struct spec_resources *res)

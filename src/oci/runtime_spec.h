@@ -171,7 +171,7 @@ struct spec_guest {
 	char *run_dir;    /* $HULL_RUN/workloads/<id>, where guest.sock appears */
 	struct strv layer_files; /* EROFS, of the same order and number as layers */
 	uint64_t memory_bytes;
-	uint32_t cpus;
+	uint32_t cpus, cpus_max; /* at the start; and as many can be there while it runs (0: no more) */
 	bool has_no_acpi; /* the kernel was built without: it is told of devices otherwise */
 };
 
@@ -230,6 +230,10 @@ int runtime_spec_parse_resources(const char *text, size_t len, struct spec_resou
 
 struct runtime_spec *runtime_spec_new(void); /* memory_swappiness = -1, everything else empty */
 void runtime_spec_free(struct runtime_spec *spec);
+/* The kernel's, where none is said. */
+#define SPEC_DEFAULT_CPU_PERIOD_US 100000u
+/* Processors on which a quota can be used up, at most @host; 0: there is no quota. */
+uint32_t spec_resources_processors(const struct spec_resources *res, long host);
 void spec_process_done(struct spec_process *process);
 void spec_resources_done(struct spec_resources *res);
 static inline void cleanup_runtime_spec(struct runtime_spec **spec)

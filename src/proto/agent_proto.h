@@ -12,7 +12,8 @@
  *   DOCUMENT*            pieces of what the next request carries, by stream
  *                        (enum agent_document); empty the documents of a session
  *                        once the request has been answered
- *   START                documents SPEC, FILTER, FILE* -> STARTED (arg = pid) | ERROR;
+ *   START (arg = MiB of its memory that the machine is to have once it has started; 0: all)
+ *                        documents SPEC, FILTER, FILE* -> STARTED (arg = pid) | ERROR;
  *                        later EXIT (arg = code, stream = AGENT_EXIT_x); once, session 1
  *   EXEC                 document SPEC = the process  -> STARTED | ERROR; later EXIT
  *   SIGNAL (arg = signo, stream = AGENT_SIGNAL_x)     to the session's process; no answer
@@ -20,7 +21,8 @@
  *   KILL                 the session's client is gone: end its process, tell nothing
  *   STATS                -> STATS with struct agent_stats | ERROR
  *   TOP                  -> DATA (rows of process_table.h), OK | ERROR
- *   UPDATE               document SPEC = resources    -> OK | ERROR
+ *   UPDATE (arg = the same, UINT32_MAX: all, 0: as it is; stream = processors, 0: as there are)
+ *                        document SPEC = resources    -> OK | ERROR
  *   FILES (arg = 1: out of the guest)  document SPEC = struct copy_order: cp; then
  *                        COPY both ways, DATA one way; at the end EXIT | ERROR
  *   COPY                 a struct copy_message

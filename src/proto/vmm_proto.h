@@ -85,7 +85,7 @@ struct vmm_start {
 
 enum vmm_command_type {
 	VMM_STOP = 1, /* end the machine as if its power was cut */
-	VMM_BALLOON,  /* value: bytes the guest is asked to give back */
+	VMM_MEMORY,   /* value: bytes the guest is to have; it is asked to give the rest back, by its balloon */
 	VMM_STATS,    /* answered by VMM_EVENT_STATS */
 	VMM_PLUG,     /* a tap, attached: show it, with mac and mtu, in a parked window; answered by VMM_EVENT_PLUGGED */
 	VMM_UNPLUG,   /* the net device that was made or plugged with mac: close its tap and park it; likewise */

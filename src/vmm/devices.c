@@ -163,10 +163,11 @@ uint64_t devices_balloon_bytes(const struct machine *m)
 	return m->balloon ? virtio_balloon_discarded(m->balloon) : 0;
 }
 
-void devices_set_balloon(struct machine *m, uint64_t bytes)
+void devices_set_memory(struct machine *m, uint64_t bytes)
 {
+	uint64_t all = m->low_bytes + m->high_bytes;
 	if (m->balloon)
-		virtio_balloon_set_target(m->balloon, bytes);
+		virtio_balloon_set_target(m->balloon, bytes < all ? all - bytes : 0);
 }
 
 int devices_add(struct machine *m, const struct vmm_start *start, const int *fds, struct err *err)

@@ -112,8 +112,8 @@ static void commanded(void *ctx, uint32_t events)
 		return;
 	if (n != (ssize_t)sizeof(command) || command.type == VMM_STOP)
 		machine_end(&machine, VMM_END_STOPPED, NULL);
-	else if (command.type == VMM_BALLOON)
-		devices_set_balloon(&machine, command.value);
+	else if (command.type == VMM_MEMORY)
+		devices_set_memory(&machine, command.value);
 	else if (command.type == VMM_STATS)
 		tell(VMM_EVENT_STATS, 0, NULL);
 	else if (command.type == VMM_PLUG)

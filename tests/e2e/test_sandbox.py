@@ -184,7 +184,7 @@ class Sandbox(HullTest):
 
     def test_a_kernel_that_panics_is_told(self):
         done = self.hull("run", "--privileged", "--name", "panics", "demo", "sh", "-c", "echo 1 > /proc/sys/kernel/sysrq; echo c > /proc/sysrq-trigger", code=255)
-        self.assertIn("the guest's kernel ended early", done.err)
+        self.assertIn("the guest's kernel panicked", done.err)
 
     # ---- what differs
 

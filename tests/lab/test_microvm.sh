@@ -4,7 +4,7 @@
 # command line. One lab for all: a machine in a machine is slow.
 here=$(cd "$(dirname "$0")" && pwd)
 if [ "${1:-}" != inside ]; then
-	exec "$here/run" --timeout 420 -- "$0" inside
+	exec "$here/run" --timeout 560 -- "$0" inside
 fi
 failed=0 n=0
 check() {
@@ -62,6 +62,47 @@ hull stop -t 1 vol > /dev/null
 check "its changes are there once it has ended" grep -qx 'A /etc/motd' <(hull diff vol)
 hull rm -v vol > /dev/null
 
+# Limits that change while it runs: memory goes back to the host, by the balloon and by
+# what the guest frees; processors come.
+used() { awk '/^Rss/ { print int($2 / 1024) }' "/proc/$(pidof hull-vmm)/smaps_rollup"; }
+within() { for _ in $(seq 150); do "$@" && return; sleep 0.2; done; return 1; }
+is_below() { [ "$(used)" -lt "$1" ]; }
+free_inside() { hull exec big sed -n 's/MemFree: *\([0-9]*\) kB/\1/p' /proc/meminfo; }
+has_free_below() { [ "$(free_inside)" -lt "$1" ]; }
+hull run -d --name big --network none --isolation=microvm -m 400m --cpus 1 --shm-size 200m demo sleep 1000 > /dev/null
+hull exec big dd if=/dev/zero of=/dev/shm/x bs=1M count=150 2> /dev/null
+before=$(used)
+check "it uses the host's memory as it needs it" [ "$before" -gt 180 ]
+hull exec big rm /dev/shm/x
+check "memory that is freed inside goes back to the host" within is_below $((before - 100))
+hull update -m 64m --memory-swap 128m big > /dev/null
+check "update leaves it no more than the new limit, and its kernel's" within has_free_below 170000
+check "inside, its limit is the new one" [ "$(hull exec big cat /sys/fs/cgroup/memory.max)" = $((64 << 20)) ]
+hull update -m 300m --memory-swap 600m big > /dev/null
+check "and gives it back" hull exec big dd if=/dev/zero of=/dev/null bs=200M count=1
+hull update -m 2g --memory-swap 4g big 2> /tmp/refused
+check "more than the machine has is refused" grep -q 'which it was started with' /tmp/refused
+check "one processor" [ "$(hull exec big nproc)" = 1 ]
+hull update --cpus 2 big > /dev/null
+check "two, since it may use two" [ "$(hull exec big nproc)" = 2 ]
+# By the clock only from below: no machine makes a limit faster.
+SECONDS=0
+hull run --rm --network none --isolation=microvm -v bulk:/bulk --device-write-bps /dev/vda:2mb demo dd if=/dev/zero of=/bulk/x bs=1M count=8 conv=fsync 2> /dev/null
+check "a device's limit holds for volumes" [ "$SECONDS" -ge 3 ]
+hull rm -f big > /dev/null
+hull volume rm bulk > /dev/null
+
+# How it ends.
+hull run --name oom --network none --isolation=microvm -m 64m demo dd if=/dev/zero of=/dev/null bs=300M count=1 2> /dev/null
+check "who wants more than its limit is killed" [ $? = 137 ]
+check "for memory" [ "$(hull inspect -f '{{.State.OOMKilled}}' oom)" = true ]
+hull run --name panic --network none --isolation=microvm --privileged demo sh -c 'echo c > /proc/sysrq-trigger; sleep 60' 2> /tmp/said
+check "a kernel that panics is no exit of the workload's" [ $? = 255 ]
+check "and says why" grep -q 'the guest.s kernel panicked: it said: .*sysrq triggered crash' /tmp/said
+hull run --name reset --network none --isolation=microvm --privileged demo sh -c 'echo b > /proc/sysrq-trigger; sleep 60' 2> /tmp/said
+check "nor is a reset, which is told apart" grep -q 'reset its machine' /tmp/said
+hull rm oom panic reset > /dev/null
+
 hull run -d --name web --isolation=microvm -p 8080:80 demo httpd -f -p 80 -h /bin > /dev/null
 check "the host reaches its published port" [ "$(wget -qO- -T 20 http://127.0.0.1:8080/busybox | md5sum)" = "$(md5sum < /bin/busybox)" ]
 address=$(hull inspect -f '{{.NetworkSettings.IPAddress}}' web)
@@ -97,6 +138,11 @@ check "its way out leads by another" [ "$(hull exec web sh -c 'ip route | grep -
 hull network connect front web
 check "there is room again" hull exec api ping -q -c 1 -W 5 web
 hull rm -f web files api > /dev/null
+hull run -d --name slow --isolation=microvm --network-rate out=4mbit demo httpd -f -p 80 -h /bin > /dev/null
+SECONDS=0
+check "a rate of its network holds" [ "$(wget -qO- -T 60 "http://$(hull inspect -f '{{.NetworkSettings.IPAddress}}' slow)/busybox" | wc -c)" = "$size" ]
+check "for what it sends" [ "$SECONDS" -ge 3 ]
+hull rm -f slow > /dev/null
 for _ in $(seq 50); do [ -z "$(ip -br link show type tun)" ] && break; sleep 0.1; done
 check "its tap is gone" [ -z "$(ip -br link show type tun)" ]
 echo "1..$n"

@@ -476,7 +476,25 @@ static int check_memory(const struct spec_resources *res, struct err *err)
 	return r;
 }
 
-static void update(struct session *s)
+/* Bring up processors that the machine has, until @n are at work. */
+static int add_processors(unsigned n, struct err *err)
+{
+	for (unsigned i = 1; i < n; i++) {
+		CLEANUP_FREE char *path = str_printf("/sys/devices/system/cpu/cpu%u/online", i);
+		CLEANUP_FD int fd = open(path, O_RDWR | O_CLOEXEC);
+		char state = 0;
+		if (fd < 0) {
+			int r = err_set(err, ERR_UNSUPPORTED, 0, "the guest has at most %u processors, which it was started with", i);
+			err_hint(err, "stop it, hull update, start it");
+			return r;
+		}
+		if (read(fd, &state, 1) == 1 && state == '0' && write(fd, "1", 1) < 0)
+			return err_set(err, ERR_SYSTEM, -errno, "bring up processor %u of the guest", i);
+	}
+	return 0;
+}
+
+static void update(struct session *s, unsigned processors)
 {
 	struct agent *a = s->agent;
 	struct err err = ERR_INIT;
@@ -485,6 +503,8 @@ static void update(struct session *s)
 	int r = runtime_spec_parse_resources(buf_str(text), text->len, &res, &err);
 	if (r == 0)
 		r = check_memory(&res, &err);
+	if (r == 0)
+		r = add_processors(processors, &err);
 	if (r == 0)
 		r = isolation_container.update(&a->handle, &res, &err);
 	spec_resources_done(&res);
@@ -585,7 +605,7 @@ static void in_session(struct session *s, const struct agent_frame *f, const cha
 		exec(s);
 		break;
 	case AGENT_UPDATE:
-		update(s);
+		update(s, f->stream);
 		break;
 	case AGENT_FILES:
 		copy_files(s, f->arg);

@@ -57,10 +57,13 @@ static void frame(struct agent_link *link, const struct agent_frame *f, const ch
 		break;
 	case AGENT_DOCUMENT:
 	case AGENT_EXEC:
-	case AGENT_UPDATE:
 	case AGENT_FILES:
 	case AGENT_ROUTES:
 		c->is_open = true;
+		break;
+	case AGENT_UPDATE:
+		c->is_open = true;
+		c->memory_mib = f->arg;
 		break;
 	case AGENT_CONNECT:
 		c->is_open = true;
@@ -135,6 +138,8 @@ int client_route(struct supervisor *s, const struct agent_frame *f, const char *
 	if (f->type == AGENT_EXIT || f->type == AGENT_ERROR || f->type == AGENT_OK) {
 		c->is_open = false;
 		plug_disconnected(c);
+		if (f->type == AGENT_OK)
+			control_limit_memory(s, c->memory_mib);
 	}
 	agent_link_send(&c->link, f->type, AGENT_SESSION_WORKLOAD, f->stream, f->arg, payload, f->len);
 	return 0;

@@ -19,6 +19,7 @@
 #include "fd.h"
 #include "process.h"
 #include "supervise.h"
+#include "vmm_proto.h"
 
 #define NS_PER_S 1000000000LL
 #define BOOT_TIMEOUT_S 60
@@ -62,10 +63,11 @@ static _Noreturn void fail(struct supervisor *s, const struct err *err)
 	_exit(EXIT_LOST);
 }
 
+static const char panic[] = "Kernel panic";
+
 /* Why the kernel gave up, or the last line that it printed. */
 static void add_console(const struct supervisor *s, struct err *err)
 {
-	static const char panic[] = "Kernel panic";
 	char line[sizeof(err->why)];
 	size_t end = s->tail_len;
 	const char *found = memmem(s->tail, s->tail_len, panic, strlen(panic));
@@ -92,6 +94,8 @@ static _Noreturn void lose(struct supervisor *s, int code, const char *why)
 	struct err err = ERR_INIT;
 	(void)err_set(&err, ERR_SYSTEM, 0, "%s", why);
 	add_console(s, &err);
+	if (err_is_set(&s->machine_err))
+		err_why(&err, "%s", s->machine_err.msg);
 	if (s->report >= 0)
 		fail(s, &err);
 	(void)end_machine(true);
@@ -106,8 +110,11 @@ static void send_request(struct supervisor *s)
 {
 	static char payload[AGENT_PAYLOAD_MAX];
 	struct agent_frame f;
-	while (agent_read_frame(GUEST_FD_REQUEST, &f, payload) == 0)
+	while (agent_read_frame(GUEST_FD_REQUEST, &f, payload) == 0) {
+		if (f.type == AGENT_START)
+			s->memory_mib = f.arg;
 		agent_link_send(&s->agent, f.type, f.session, f.stream, f.arg, payload, f.len);
+	}
 	close(GUEST_FD_REQUEST);
 }
 
@@ -119,6 +126,8 @@ static int workload_frame(struct supervisor *s, const struct agent_frame *f, con
 	if (r == 0 && f->type == AGENT_STARTED) {
 		loop_timer_stop(&s->loop, &s->boot);
 		report(s, NULL);
+		/* Not before: giving memory back takes the guest some time. */
+		control_limit_memory(s, s->memory_mib);
 	}
 	return r;
 }
@@ -246,6 +255,24 @@ static void console_ready(void *ctx, uint32_t events)
 	take_console(ctx);
 }
 
+/* A kernel that panics resets its machine then: it has said why. */
+static const char *told_end(const struct supervisor *s, int code)
+{
+	static const struct {
+		int code;
+		const char *what;
+	} ends[] = {
+		{ VMM_END_RESET, "the guest's kernel reset its machine" }, { VMM_END_TRIPLE_FAULT, "the guest's kernel crashed" },
+		{ VMM_END_PANIC, "the guest's kernel panicked" },	   { VMM_END_FAULT, "the host's KVM could not go on" },
+	};
+	if (memmem(s->tail, s->tail_len, panic, strlen(panic)))
+		return "the guest's kernel panicked";
+	for (size_t i = 0; i < ARRAY_LEN(ends); i++)
+		if (ends[i].code == code)
+			return ends[i].what;
+	return "the guest's kernel ended early";
+}
+
 static void machine_ended(void *ctx, uint32_t events)
 {
 	struct supervisor *s = ctx;
@@ -256,7 +283,8 @@ static void machine_ended(void *ctx, uint32_t events)
 	int code = end_machine(false);
 	if (s->console.fd >= 0)
 		take_console(s);
-	lose(s, code == 128 + SIGKILL ? code : EXIT_LOST, "the guest's kernel ended early");
+	control_drain(s);
+	lose(s, code == 128 + SIGKILL ? code : EXIT_LOST, told_end(s, code));
 }
 
 static void names_ready(void *ctx, uint32_t events)
@@ -316,7 +344,7 @@ void supervise(struct relay *relay)
 	if (r == 0)
 		r = watch(s, &s->listener, GUEST_FD_LISTEN, client_accept);
 	if (r == 0)
-		r = plug_open(s);
+		r = control_open(s);
 	if (r == 0)
 		r = watch(s, &s->console, GUEST_FD_CONSOLE, console_ready);
 	struct stat st;

@@ -22,6 +22,7 @@ struct client {
 	/* The network that it asks to be taken away. */
 	bool is_unplugging;
 	struct agent_interface unplugged;
+	uint32_t memory_mib; /* of its UPDATE */
 	/* What the guest may still send unasked, so that it cannot fill us. */
 	uint32_t room[AGENT_STREAM_COUNT];
 	unsigned answers;
@@ -38,6 +39,8 @@ struct supervisor {
 	bool is_plugging;
 	struct client *plugging;
 	struct agent_interface plugged;
+	uint32_t memory_mib;   /* of START */
+	struct err machine_err; /* why it ended, by its own word */
 	struct pump files; /* between the guest's FUSE and hull-files */
 	struct loop_timer boot, kill, lost;
 	int report; /* -1: it has been told */
@@ -55,8 +58,12 @@ void client_accept(void *ctx, uint32_t events);
 int client_route(struct supervisor *s, const struct agent_frame *f, const char *payload) MUST_CHECK;
 void client_tell_oom(struct supervisor *s, uint32_t kills);
 
-/* plug.c */
-int plug_open(struct supervisor *s) MUST_CHECK;
+/* control.c */
+int control_open(struct supervisor *s) MUST_CHECK;
+/* All that the machine has said. */
+void control_drain(struct supervisor *s);
+/* What the guest is to have of its machine's memory; 0: as it is, UINT32_MAX: all. */
+void control_limit_memory(struct supervisor *s, uint32_t mib);
 /* A tap for the guest, which is told once it is in. @tap: -1 if none came along. */
 void plug_connect(struct client *c, const struct agent_interface *what, int tap);
 /* The guest has done its part of DISCONNECT, or never will. */

@@ -7,9 +7,11 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "agent_link.h"
+#include "clock.h"
 #include "container.h"
 #include "fd.h"
 #include "guest.h"
@@ -47,7 +49,8 @@ int guest_connect(const struct isolation_handle *handle, int *ret, struct err *e
 static int send_question(int fd, const struct guest_question *q)
 {
 	char whole[sizeof(struct agent_frame) + sizeof(struct agent_routes)];
-	struct agent_frame f = { .len = (uint32_t)q->len, .type = (uint16_t)q->type, .session = AGENT_SESSION_WORKLOAD, .arg = q->arg };
+	struct agent_frame f = { .len = (uint32_t)q->len, .type = (uint16_t)q->type, .stream = q->stream, .session = AGENT_SESSION_WORKLOAD,
+				 .arg = q->arg };
 	if (sizeof(f) + q->len > sizeof(whole))
 		return -EMSGSIZE;
 	memcpy(whole, &f, sizeof(f));
@@ -109,7 +112,27 @@ int guest_signal(const struct isolation_handle *handle, int signo, bool all, str
 	return r < 0 ? err_set(err, ERR_SYSTEM, r, "send signal %d to the guest", signo) : 0;
 }
 
-int guest_update(const struct isolation_handle *handle, const struct spec_resources *res, struct err *err)
+/* A limit below what is in use would end the machine, not make it smaller. */
+static int wait_for_memory(const struct isolation_handle *handle, uint64_t limit, struct err *err)
+{
+	const struct timespec pause = { .tv_nsec = 20 * 1000000 };
+	int64_t until = clock_mono_ms() + ANSWER_TIMEOUT_S * 1000;
+	struct isolation_stats stats = { 0 };
+	for (;;) {
+		int r = isolation_container.stats(handle, &stats, err);
+		if (r < 0 || stats.memory_usage_bytes <= limit)
+			return r;
+		if (clock_mono_ms() >= until)
+			break;
+		nanosleep(&pause, NULL);
+	}
+	int r = err_set(err, ERR_TIMEOUT, 0, "the guest has not given its memory back in %d s: the machine has %llu MiB of the host's",
+			ANSWER_TIMEOUT_S, (unsigned long long)(stats.memory_usage_bytes >> 20));
+	err_hint(err, "ask again, or restart it");
+	return r;
+}
+
+int guest_update(const struct isolation_handle *handle, const struct spec_resources *res, bool gives_back, struct err *err)
 {
 	CLEANUP_BUF struct buf text = BUF_INIT(AGENT_PAYLOAD_MAX);
 	struct spec_resources limits;
@@ -121,12 +144,14 @@ int guest_update(const struct isolation_handle *handle, const struct spec_resour
 	int mark = -1;
 	r = guest_wake(handle, &mark, err);
 	if (r == 0)
-		r = guest_ask(handle, &(struct guest_question){ .type = AGENT_UPDATE, .document = &text, .fd = -1 }, err);
-	guest_sleep_again(handle, mark);
-	if (r < 0)
-		return r;
+		r = guest_ask(handle, &(struct guest_question){ .type = AGENT_UPDATE, .document = &text, .fd = -1, .arg = gives_back ? guest_memory_mib(res) : 0,
+							.stream = gives_back ? guest_processors(res) : 0 }, err);
 	guest_limits_outside(res, &limits);
-	r = isolation_container.update(handle, &limits, err);
+	if (r == 0 && gives_back && limits.memory_limit_bytes > 0)
+		r = wait_for_memory(handle, (uint64_t)limits.memory_limit_bytes, err);
+	guest_sleep_again(handle, mark);
+	if (r == 0)
+		r = isolation_container.update(handle, &limits, err);
 	spec_resources_done(&limits);
 	return r;
 }

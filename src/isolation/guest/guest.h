@@ -66,7 +66,9 @@ void guest_forget_pause(const struct isolation_handle *handle);
 /* Have the agent stop the workload, or let it go on. ERR_CONFLICT: it is not running. */
 int guest_ask_pause(const struct isolation_handle *handle, bool pause, int timeout_s, struct err *err);
 int guest_signal(const struct isolation_handle *handle, int signo, bool all, struct err *err);
-int guest_update(const struct isolation_handle *handle, const struct spec_resources *res, struct err *err);
+/* @gives_back: it has a balloon and processors to spare: what is over a new limit is
+ * waited for. */
+int guest_update(const struct isolation_handle *handle, const struct spec_resources *res, bool gives_back, struct err *err);
 int guest_stats(const struct isolation_handle *handle, struct isolation_stats *ret, struct err *err);
 int guest_processes(const struct isolation_handle *handle, struct buf *ret, struct err *err);
 int guest_watch_memory(const struct isolation_handle *handle, int *ret_fd, struct err *err);
@@ -86,6 +88,7 @@ int guest_connect(const struct isolation_handle *handle, int *ret, struct err *e
 struct guest_question {
 	enum agent_type type;
 	uint32_t arg;
+	uint16_t stream;
 	const struct buf *document; /* NULL: none */
 	const void *payload;
 	size_t len;
@@ -103,6 +106,9 @@ int guest_request_start(const struct guest_level *level, const struct runtime_sp
 int guest_request_exec(const struct spec_process *process, int *ret, struct err *err) MUST_CHECK;
 /* @res as the machine's control group gets it, and as the guest's. The caller
  * frees by spec_resources_done(). */
+/* What the guest is to have of its machine's memory, as in a frame. */
+uint32_t guest_memory_mib(const struct spec_resources *res);
+uint16_t guest_processors(const struct spec_resources *res);
 void guest_limits_outside(const struct spec_resources *res, struct spec_resources *ret);
 void guest_limits_inside(const struct spec_resources *res, struct spec_resources *ret);
 

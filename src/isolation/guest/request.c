@@ -46,6 +46,22 @@ void guest_limits_outside(const struct spec_resources *res, struct spec_resource
 	ret->devices_n = 0;
 }
 
+/* Half of what the host allows for the machine's process: the guest itself never comes
+ * near the limit outside, at which the host would end all of it. */
+uint32_t guest_memory_mib(const struct spec_resources *res)
+{
+	if (res->memory_limit_bytes == 0)
+		return 0;
+	uint64_t mib = ((uint64_t)res->memory_limit_bytes + GUEST_KERNEL_BYTES + GUEST_MACHINE_BYTES / 2) >> 20;
+	return res->memory_limit_bytes < 0 || mib >= UINT32_MAX ? UINT32_MAX : (uint32_t)mib;
+}
+
+uint16_t guest_processors(const struct spec_resources *res)
+{
+	uint32_t n = spec_resources_processors(res, sysconf(_SC_NPROCESSORS_ONLN));
+	return (uint16_t)(n < UINT16_MAX ? n : UINT16_MAX);
+}
+
 void guest_limits_inside(const struct spec_resources *res, struct spec_resources *ret)
 {
 	(void)!copy_resources(res, ret);
@@ -169,9 +185,9 @@ static int add_document(struct buf *out, enum agent_document which, const void *
 	return r;
 }
 
-static int finish(struct buf *out, enum agent_type type, int *ret, struct err *err)
+static int finish(struct buf *out, enum agent_type type, uint32_t arg, int *ret, struct err *err)
 {
-	struct agent_frame f = { .type = (uint16_t)type, .session = AGENT_SESSION_WORKLOAD };
+	struct agent_frame f = { .type = (uint16_t)type, .session = AGENT_SESSION_WORKLOAD, .arg = arg };
 	int r = buf_append(out, &f, sizeof(f));
 	CLEANUP_FD int fd = memfd_create("request", MFD_CLOEXEC);
 	if (r == 0)
@@ -212,7 +228,7 @@ int guest_request_start(const struct guest_level *level, const struct runtime_sp
 		r = add_document(&out, AGENT_DOC_FILES, files.data, files.len);
 	if (r < 0)
 		return err_set(err, ERR_SYSTEM, r, "write the guest's launch description");
-	return finish(&out, AGENT_START, ret, err);
+	return finish(&out, AGENT_START, guest_memory_mib(&spec->resources), ret, err);
 }
 
 int guest_request_exec(const struct spec_process *process, int *ret, struct err *err)
@@ -221,5 +237,5 @@ int guest_request_exec(const struct spec_process *process, int *ret, struct err 
 	int r = runtime_spec_write_process(process, &text);
 	if (r == 0)
 		r = add_document(&out, AGENT_DOC_SPEC, text.data, text.len);
-	return r < 0 ? err_set(err, ERR_SYSTEM, r, "write the request to the guest") : finish(&out, AGENT_EXEC, ret, err);
+	return r < 0 ? err_set(err, ERR_SYSTEM, r, "write the request to the guest") : finish(&out, AGENT_EXEC, 0, ret, err);
 }

@@ -36,6 +36,11 @@ static int pids(const struct isolation_handle *handle, pid_t **ret, size_t *ret_
 	return isolation_container.pids(handle, ret, ret_n, err);
 }
 
+static int update(const struct isolation_handle *handle, const struct spec_resources *res, struct err *err)
+{
+	return guest_update(handle, res, true, err);
+}
+
 static int connect_network(const struct isolation_handle *handle, const struct spec_interface *i, bool has_names, struct err *err)
 {
 	CLEANUP_FD int tap = -1;
@@ -51,7 +56,7 @@ const struct isolation isolation_microvm = {
 	.signal = guest_signal,
 	.pause = guest_pause,
 	.resume = guest_resume,
-	.update = guest_update,
+	.update = update,
 	.stats = guest_stats,
 	.watch_memory = guest_watch_memory,
 	.pids = pids,

@@ -117,15 +117,20 @@ static int describe(struct boot *b, struct err *err)
 {
 	const struct spec_guest *g = &b->spec->guest;
 	struct vmm_start *s = &b->start;
+	uint32_t cpus = g->cpus ? g->cpus : 1;
 	*s = (struct vmm_start){ .magic = VMM_MAGIC, .bytes = sizeof(*s), .memory_bytes = g->memory_bytes / PAGE_BYTES * PAGE_BYTES,
-				 .vcpus = g->cpus ? g->cpus : 1, .flags = VMM_START_UART | (g->has_no_acpi ? VMM_START_NO_ACPI : 0),
+				 .vcpus = g->cpus_max > cpus ? g->cpus_max : cpus, .flags = VMM_START_UART | (g->has_no_acpi ? VMM_START_NO_ACPI : 0),
 				 .initramfs = -1, .uart = -1 };
 	if (b->spec->uid_maps_n && b->spec->gid_maps_n) {
 		s->uid = b->spec->uid_maps[0].host_id;
 		s->gid = b->spec->gid_maps[0].host_id;
 	}
-	/* What is not there is not looked for; a kernel that panics tells so and ends. */
-	snprintf(s->cmdline, sizeof(s->cmdline), "console=ttyS0 quiet panic=-1 reboot=k i8042.noaux pci=off hull.agent=vsock:%d", AGENT_PORT);
+	/* What is not there is not looked for; a kernel that panics tells so and ends. Free
+	 * memory goes back to the host in pieces of 64 KiB: in those of 2 MiB, the kernel's own
+	 * choice, most of what a workload has used and freed would stay. */
+	snprintf(s->cmdline, sizeof(s->cmdline),
+		 "console=ttyS0 quiet panic=-1 reboot=k i8042.noaux pci=off page_reporting.page_reporting_order=4 maxcpus=%u hull.agent=vsock:%d", cpus,
+		 AGENT_PORT);
 	int r = add_file(b, KVM_DEVICE, O_RDWR, &s->kvm, err);
 	if (r < 0)
 		return r;
@@ -261,13 +266,16 @@ static int wait_for_agent(int sock, int accepts, int console, int *ret, struct e
 static void leave_kernel_threads(const struct cgroup *cgroup, pid_t machine)
 {
 	CLEANUP_FREE pid_t *pids = NULL;
-	char path[CGROUP_ROOT_MAX + 16], text[16];
+	char path[CGROUP_ROOT_MAX + 16], text[16], program[32];
 	size_t n = 0;
 	if (!cgroup->layout || !cgroup_is_v2(cgroup->layout, CGROUP_FREEZER) || cgroup_pids(cgroup, &pids, &n) < 0)
 		return;
 	snprintf(path, sizeof(path), "%s/cgroup.procs", cgroup->layout->root[CGROUP_UNIFIED]);
 	for (size_t i = 0; i < n; i++) {
-		if (pids[i] == machine || pids[i] <= 0)
+		/* hull-files is in it, too, and stays: what it reads and writes is the workload's. A
+		 * thread of the kernel's has no program. */
+		snprintf(program, sizeof(program), "/proc/%d/exe", (int)pids[i]);
+		if (pids[i] == machine || pids[i] <= 0 || readlink(program, text, sizeof(text)) >= 0 || errno != ENOENT)
 			continue;
 		snprintf(text, sizeof(text), "%d", (int)pids[i]);
 		(void)!fd_write_value_at(AT_FDCWD, path, text);
@@ -293,7 +301,7 @@ static int check(const struct runtime_spec *spec, struct err *err)
 	/* The disk of layers, files, entropy, balloon and sockets are devices too. */
 	if (spec->interfaces_n > VMM_DEVICES_MAX - 5)
 		return err_set(err, ERR_UNSUPPORTED, 0, "a virtual machine has at most %d networks", VMM_DEVICES_MAX - 5);
-	if (g->cpus > VMM_VCPUS_MAX)
+	if (g->cpus > VMM_VCPUS_MAX || g->cpus_max > VMM_VCPUS_MAX)
 		return err_set(err, ERR_UNSUPPORTED, 0, "a virtual machine has at most %d processors", VMM_VCPUS_MAX);
 	if (!g->initramfs)
 		return err_set(err, ERR_INVALID, 0, "a virtual machine needs an initramfs");

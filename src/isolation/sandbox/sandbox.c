@@ -58,6 +58,12 @@ static int pids(const struct isolation_handle *handle, pid_t **ret, size_t *ret_
 	return isolation_container.pids(handle, ret, ret_n, err);
 }
 
+/* Its memory cannot be given back. */
+static int update(const struct isolation_handle *handle, const struct spec_resources *res, struct err *err)
+{
+	return guest_update(handle, res, false, err);
+}
+
 const struct isolation isolation_sandbox = {
 	.level = ISOLATION_SANDBOX,
 	.probe = probe,
@@ -67,7 +73,7 @@ const struct isolation isolation_sandbox = {
 	.signal = guest_signal,
 	.pause = guest_pause,
 	.resume = guest_resume,
-	.update = guest_update,
+	.update = update,
 	.stats = guest_stats,
 	.watch_memory = guest_watch_memory,
 	.pids = pids,

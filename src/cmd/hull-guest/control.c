@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Networks that come and go while the guest runs. A tap comes from the engine, which
+/* What is asked of the machine itself, where it takes commands (vmm_proto.h): memory that
+ * the guest is to have, and networks that come and go while it runs. A tap comes from the engine, which
  * has joined it to its bridge, and goes on to the machine, which shows it in a window
  * that was empty; then the guest is told to look. The other way round the guest lets go
  * first. Whatever it does, the engine has removed the tap by then. */
@@ -42,21 +43,44 @@ static void answered(struct supervisor *s, const struct vmm_event *event)
 		(void)!command(s, VMM_UNPLUG, &s->plugged, -1);
 }
 
-static void told(void *ctx, uint32_t events)
+/* False: nothing more for now. */
+static bool take_event(struct supervisor *s)
 {
-	struct supervisor *s = ctx;
 	struct vmm_event event;
 	ssize_t n = recv(s->control.fd, &event, sizeof(event), MSG_DONTWAIT);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
+		return false;
 	/* The process's end says more; the descriptor stays, as the machine goes with it. */
-	if (n != (ssize_t)sizeof(event))
+	if (n != (ssize_t)sizeof(event)) {
 		(void)!loop_watch(&s->loop, &s->control, 0);
-	else if (event.type == VMM_EVENT_PLUGGED)
+		return false;
+	}
+	if (event.type == VMM_EVENT_PLUGGED)
 		answered(s, &event);
+	else if (event.type == VMM_EVENT_END && err_is_set(&event.err))
+		s->machine_err = event.err;
+	return true;
 }
 
-int plug_open(struct supervisor *s)
+static void told(void *ctx, uint32_t events)
+{
+	(void)take_event(ctx);
+}
+
+void control_drain(struct supervisor *s)
+{
+	while (s->control.fd >= 0 && take_event(s))
+		continue;
+}
+
+void control_limit_memory(struct supervisor *s, uint32_t mib)
+{
+	const struct vmm_command c = { .type = VMM_MEMORY, .value = mib == UINT32_MAX ? UINT64_MAX : (uint64_t)mib << 20 };
+	if (mib && s->control.fd >= 0)
+		(void)!vmm_command_send(s->control.fd, &c, -1);
+}
+
+int control_open(struct supervisor *s)
 {
 	struct stat st;
 	s->control = (struct loop_source){ .fd = -1 };
