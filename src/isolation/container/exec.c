@@ -13,41 +13,32 @@
 #include "process.h"
 
 static const struct {
-	const char *name;
+	enum spec_ns ns;
 	int flag;
 } namespaces[] = {
-	{ "user", CLONE_NEWUSER }, { "mnt", CLONE_NEWNS },   { "pid", CLONE_NEWPID },       { "net", CLONE_NEWNET },
-	{ "ipc", CLONE_NEWIPC },   { "uts", CLONE_NEWUTS }, { "cgroup", CLONE_NEWCGROUP },
+	{ SPEC_NS_USER, CLONE_NEWUSER }, { SPEC_NS_MOUNT, CLONE_NEWNS }, { SPEC_NS_PID, CLONE_NEWPID },       { SPEC_NS_NET, CLONE_NEWNET },
+	{ SPEC_NS_IPC, CLONE_NEWIPC },   { SPEC_NS_UTS, CLONE_NEWUTS },  { SPEC_NS_CGROUP, CLONE_NEWCGROUP },
 };
 
-/* The namespaces in which @pid is elsewhere than we are; entering one's own user
- * namespace again is an error. */
-static int differing_namespaces(pid_t pid, int *ret_flags, struct err *err)
+/* The namespaces in which the workload is elsewhere than we are, new or another
+ * container's; entering one's own user namespace again would be an error. To look at
+ * those of both sides below /proc takes a tenth of an exec. */
+static int workload_namespaces(const struct runtime_spec *spec)
 {
-	char own[32], theirs[48];
-	struct stat a, b;
-	*ret_flags = 0;
-	for (size_t i = 0; i < ARRAY_LEN(namespaces); i++) {
-		snprintf(own, sizeof(own), "/proc/self/ns/%s", namespaces[i].name);
-		snprintf(theirs, sizeof(theirs), "/proc/%d/ns/%s", pid, namespaces[i].name);
-		if (stat(own, &a) < 0 || stat(theirs, &b) < 0)
-			return err_set(err, ERR_CONFLICT, errno, "look at the container's namespaces");
-		if (a.st_ino != b.st_ino)
-			*ret_flags |= namespaces[i].flag;
-	}
-	return 0;
+	int flags = 0;
+	for (size_t i = 0; i < ARRAY_LEN(namespaces); i++)
+		flags |= spec->ns[namespaces[i].ns].wanted ? namespaces[i].flag : 0;
+	return flags;
 }
 
 /* The cgroup namespace is left for the child: one that is inside already may not
  * be born into a group it cannot see the way to. */
-static int enter(const struct isolation_handle *handle, struct cgroup_layout *layout, struct cgroup *cg, int *ret_cgroup_ns,
-		 struct err *err)
+static int enter(const struct isolation_handle *handle, const struct runtime_spec *spec, struct cgroup_layout *layout,
+		 struct cgroup *cg, int *ret_cgroup_ns, struct err *err)
 {
-	int flags = 0;
+	int flags = workload_namespaces(spec);
 	CLEANUP_FD int pidfd = -1, cgroup_ns = -1;
 	int r = container_open_init(handle, &pidfd, err);
-	if (r == 0)
-		r = differing_namespaces(handle->pid, &flags, err);
 	if (r < 0)
 		return r;
 	/* While we still may: the group belongs to the host. */
@@ -115,7 +106,7 @@ int container_exec(const struct isolation_handle *handle, const struct runtime_s
 	if (r == 0)
 		r = stdio_give(spec, handle->pid, true, process, io, err);
 	if (r == 0)
-		r = enter(handle, &layout, &cg, &cgroup_ns, err);
+		r = enter(handle, spec, &layout, &cg, &cgroup_ns, err);
 	if (r == 0)
 		r = channel_pair(pair, err);
 	if (r)
