@@ -222,6 +222,25 @@ static int bind_host_sysfs(int target, unsigned long flags)
 	return r;
 }
 
+/* What the workload sees of hierarchy @i. If it is its own group alone, the host's mount
+ * of that, bound, shows the same as a mount of its own, which a cgroup namespace makes a
+ * file system of its own: the kernel walks over those of all containers to make one
+ * more. Where the host's is not at hand (it was opened elsewhere) there is that. */
+static int mount_cgroup(const struct child_args *args, int i, bool is_own_only, int target, unsigned long flags, const char *name)
+{
+	bool unified = i == CGROUP_UNIFIED;
+	CLEANUP_FD int bound = is_own_only && args->cgroup->fd[i] >= 0 ? mount_clone(args->cgroup->fd[i], "", false) : -1;
+	uint64_t attributes = MOUNT_ATTR_RDONLY | (flags & MS_NOSUID ? MOUNT_ATTR_NOSUID : 0) | (flags & MS_NODEV ? MOUNT_ATTR_NODEV : 0) |
+			      (flags & MS_NOEXEC ? MOUNT_ATTR_NOEXEC : 0);
+	if (bound >= 0) {
+		int r = mount_change(bound, attributes, 0, false);
+		if (r == 0)
+			r = mount_attach(bound, target, "");
+		return r == 0 ? mount_propagation(bound, MS_PRIVATE, false) : r;
+	}
+	return mount_at(target, "cgroup", unified ? "cgroup2" : "cgroup", flags, unified ? NULL : name);
+}
+
 /* v2: the hierarchy itself. v1 and hybrid: a directory with each of them, but for
  * a workload that may only look not those where it has no group of its own: its
  * cgroup namespace begins at the host's root there, and all groups would show. */
@@ -230,14 +249,13 @@ static int mount_cgroups(const struct child_args *args, int target, unsigned lon
 	const struct cgroup_layout *layout = args->cgroups;
 	bool is_own_only = args->cgroup_namespace && flags & MS_RDONLY;
 	if (layout->mode == CGROUP_MODE_V2)
-		return mount_at(target, "cgroup", "cgroup2", flags, NULL);
+		return mount_cgroup(args, CGROUP_UNIFIED, is_own_only, target, flags, NULL);
 	CLEANUP_FD int dir = mount_new_tmpfs("mode=755,size=64k");
 	if (dir < 0)
 		return dir;
 	int r = mount_attach(dir, target, "");
 	for (int i = 0; i < CGROUP_CONTROLLER_COUNT && r == 0; i++) {
 		const char *name = strrchr(layout->root[i], '/');
-		bool unified = i == CGROUP_UNIFIED;
 		if (!name || !name[1] || (is_own_only && args->cgroup->fd[i] < 0))
 			continue;
 		name++;
@@ -246,7 +264,7 @@ static int mount_cgroups(const struct child_args *args, int target, unsigned lon
 		CLEANUP_FD int place = openat(dir, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
 		if (place < 0)
 			return -errno;
-		r = mount_at(place, "cgroup", unified ? "cgroup2" : "cgroup", flags, unified ? NULL : name);
+		r = mount_cgroup(args, i, is_own_only, place, flags, name);
 		/* A hierarchy the kernel does not show here is left out. */
 		if (r < 0) {
 			(void)unlinkat(dir, name, AT_REMOVEDIR);
