@@ -343,8 +343,11 @@ int containers_launch(struct engine *engine, struct container *c, int *ret_sock,
 		r = FAULT("start.monitor");
 	if (r < 0 && !err_is_set(err))
 		err_set(err, ERR_SYSTEM, r, "start %s", c->name);
-	if (r < 0)
+	if (r < 0) {
+		/* Its monitor would keep the lock. */
+		cleanup_fd(&engine->ahead_sock);
 		containers_start_failed(engine, c, err);
+	}
 	return r;
 }
 

@@ -111,7 +111,7 @@ struct isolation {
 	void (*prepare)(struct isolation_ahead *ret);
 	/* The launch description is there (@config_fd, config.json open for reading, from
 	 * which the caller itself must not read): it may be read while the caller reads it,
-	 * too. Nothing that has a name is made before start(). With prepare(). */
+	 * too, and the control group be made. With prepare(). */
 	void (*expect)(struct isolation_ahead *ahead, int config_fd);
 
 	/* Start the workload of @spec. Returns once its PID 1 has called execve

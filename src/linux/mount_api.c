@@ -61,6 +61,16 @@ static int finish(int fs)
 	return mount < 0 ? -errno : mount;
 }
 
+int mount_new_plain(const char *type, uint64_t attributes)
+{
+	CLEANUP_FD int fs = fsopen(type, FSOPEN_CLOEXEC);
+	/* What /proc/mounts shows in the place of a device. */
+	if (fs < 0 || fsconfig(fs, FSCONFIG_SET_STRING, "source", type, 0) < 0 || fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return -errno;
+	int mount = fsmount(fs, FSMOUNT_CLOEXEC, (unsigned)attributes);
+	return mount < 0 ? -errno : mount;
+}
+
 int mount_new_tmpfs(const char *options)
 {
 	CLEANUP_FD int fs = fsopen("tmpfs", FSOPEN_CLOEXEC);

@@ -23,6 +23,9 @@ int mount_idmap(int mount, int userns, bool recursive) MUST_CHECK;
 /* MS_PRIVATE, MS_SLAVE, ... of a mount. */
 int mount_propagation(int mount, unsigned long propagation, bool recursive) MUST_CHECK;
 
+/* A detached mount of a file system that takes no source and no options ("sysfs"), with
+ * MOUNT_ATTR_x. */
+int mount_new_plain(const char *type, uint64_t attributes) MUST_CHECK;
 /* A detached tmpfs. @options: "mode=755,size=64k", or NULL. */
 int mount_new_tmpfs(const char *options) MUST_CHECK;
 /* Make @root, a descriptor on the root of a mount, the root and the working

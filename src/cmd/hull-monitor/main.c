@@ -15,6 +15,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "fd.h"
 #include "fault.h"
@@ -163,30 +164,54 @@ static int open_state(struct monitor *m, const char *id)
 	return r == 0 ? open_workload(root, id, &m->state_dirfd) : r;
 }
 
+/* The workload is ours, for as long as we live. Negative: as errno. */
+static int claim(struct monitor *m, const char *id)
+{
+	int r = m->run_dirfd < 0 ? open_dir("HULL_RUN", "/run/hull", &m->run_dirfd) : 0;
+	if (r == 0 && m->dirfd < 0)
+		r = open_workload(m->run_dirfd, id, &m->dirfd);
+	if (r == 0 && m->state_dirfd < 0)
+		r = open_state(m, id);
+	return r;
+}
+
 /* The words that come before all others. False: no other will come. */
 static bool listen_early(struct monitor *m, const char *id)
 {
 	struct mon_msg msg;
 	while (wait_for_hull()) {
-		if (recv(HULL_SOCKET, &msg, sizeof(msg), MSG_PEEK) != (ssize_t)sizeof(msg) || msg.type != MON_DESCRIBED)
+		ssize_t n = recv(HULL_SOCKET, &msg, sizeof(msg), MSG_PEEK);
+		if (n <= 0)
+			return false;
+		if (n != (ssize_t)sizeof(msg) || msg.type != MON_DESCRIBED)
 			return true;
-		if (recv(HULL_SOCKET, &msg, sizeof(msg), 0) > 0 && m->state_dirfd < 0 && open_state(m, id) == 0)
+		/* What the launcher makes of it has the workload's name: not without its
+		 * lock. What is wrong is told when it is to be started. */
+		if (recv(HULL_SOCKET, &msg, sizeof(msg), 0) > 0 && m->lock_fd < 0 && claim(m, id) == 0 &&
+		    run_state_lock(m->dirfd, &m->lock_fd) == 0)
 			launch_expect(m);
 	}
 	return false;
 }
 
+/* hull has gone, or thought better of it. The lock is held until nobody is left who
+ * could make anything of the workload's. */
+static int leave(struct monitor *m)
+{
+	cleanup_fd(&m->spare.sock);
+	while (wait(NULL) > 0 || errno == EINTR)
+		continue;
+	return 0;
+}
+
 static int init(struct monitor *m, const char *id, struct err *err)
 {
 	struct run_state before;
-	int r = m->run_dirfd < 0 ? open_dir("HULL_RUN", "/run/hull", &m->run_dirfd) : 0;
-	if (r == 0)
-		r = open_workload(m->run_dirfd, id, &m->dirfd);
-	if (r == 0 && m->state_dirfd < 0)
-		r = open_state(m, id);
+	int r = claim(m, id);
 	if (r < 0)
 		return err_set(err, ERR_SYSTEM, r, "open the workload's folders");
-	r = run_state_lock(m->dirfd, &m->lock_fd);
+	if (m->lock_fd < 0)
+		r = run_state_lock(m->dirfd, &m->lock_fd);
 	if (r < 0)
 		return err_set(err, ERR_CONFLICT, r, "another monitor has the workload");
 	FAULT_HERE("monitor.locked");
@@ -236,7 +261,7 @@ int main(int argc, char **argv)
 	launch_prepare(m, makes_ahead);
 	int early = init_early(m, &err);
 	if (!listen_early(m, argv[1]))
-		return 0;
+		return leave(m);
 	if (early < 0 || init(m, argv[1], &err) < 0) {
 		(void)!mon_send_error(HULL_SOCKET, &err);
 		return 1;

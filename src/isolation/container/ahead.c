@@ -3,12 +3,14 @@
  * alone takes the kernel longer than the rest of a small container. */
 #include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
 #include "fault.h"
 #include "fd.h"
 #include "internal.h"
+#include "mount_api.h"
 #include "process.h"
 
 /* The pid namespace is the child's: whoever makes one is not in it. */
@@ -52,43 +54,49 @@ static int clone_child(int launcher, struct child_args *args, const struct cgrou
 	return r < 0 ? err_set(err, ERR_SYSTEM, r, "tell of the container's process") : 0;
 }
 
-static int make_child(const struct cgroup_layout *layout, const struct runtime_spec *spec, int launcher, int channel,
-		      const struct isolation_io *io, struct err *err)
+/* What is there before the description. */
+struct at_hand {
+	struct cgroup_layout layout;
+	int sysfs;
+};
+
+static int make_child(const struct at_hand *have, const struct runtime_spec *spec, int launcher, int channel, struct err *err)
 {
 	CLEANUP_CGROUP struct cgroup cg = CGROUP_INIT;
-	int r = launch_make_cgroup(spec, layout, &cg, err);
+	int stdio[3] = { -1, -1, -1 };
+	size_t n = 0;
+	int r = launch_make_cgroup(spec, &have->layout, &cg, err);
 	if (r < 0)
 		return r;
 	FAULT_HERE("ahead.cgroup");
+	if (channel_recv(launcher, NULL, 0, stdio, 3, &n) != CHANNEL_MAKE)
+		_exit(0);
+	struct isolation_io io = { .stdin_fd = stdio[0], .stdout_fd = stdio[1], .stderr_fd = stdio[2] };
 	struct child_args args = {
 		.spec = spec,
-		.io = io,
+		.io = &io,
 		.channel = channel,
-		.cgroups = layout,
+		.cgroups = &have->layout,
 		.cgroup = &cg,
-		.cgroup_namespace = spec->ns[SPEC_NS_CGROUP].wanted && layout->mode != CGROUP_MODE_NONE,
+		.cgroup_namespace = spec->ns[SPEC_NS_CGROUP].wanted && have->layout.mode != CGROUP_MODE_NONE,
+		.sysfs = have->sysfs,
 		.become = { .process = &spec->process, .init_fd = -1 },
 	};
 	return clone_child(launcher, &args, &cg, err);
 }
 
-static int get_ready(const struct cgroup_layout *layout, int launcher, int channel, int config_fd, struct err *err)
+static int get_ready(const struct at_hand *have, int launcher, int channel, int config_fd, struct err *err)
 {
 	CLEANUP_BUF struct buf text = BUF_INIT(CONFIG_MAX_BYTES);
 	CLEANUP_RUNTIME_SPEC struct runtime_spec *spec = NULL;
-	int stdio[3] = { -1, -1, -1 };
-	size_t n = 0;
 	int r = fd_read_all(config_fd, &text);
 	if (r < 0)
 		return err_set(err, ERR_SYSTEM, r, "read config.json");
 	r = runtime_spec_parse(text.data ? text.data : "", text.len, &spec, err);
-	if (r < 0)
+	/* One that does not fit, the launcher does without us. */
+	if (r < 0 || !ahead_fits(spec))
 		return r;
-	/* It never comes when the launcher does without us. */
-	if (channel_recv(launcher, NULL, 0, stdio, 3, &n) != CHANNEL_MAKE)
-		_exit(0);
-	struct isolation_io io = { .stdin_fd = stdio[0], .stdout_fd = stdio[1], .stderr_fd = stdio[2] };
-	return make_child(layout, spec, launcher, channel, &io, err);
+	return make_child(have, spec, launcher, channel, err);
 }
 
 /* The pages of the parser, and the memory it takes: better met while there is time. */
@@ -104,7 +112,7 @@ static void get_used_to_parsing(void)
 
 static _Noreturn void run(pid_t monitor, int sock)
 {
-	struct cgroup_layout layout = { 0 };
+	struct at_hand have = { .sysfs = -1 };
 	struct err err = ERR_INIT, none = ERR_INIT;
 	int fds[EXPECT_FDS] = { -1, -1 };
 	size_t n = 0;
@@ -115,11 +123,12 @@ static _Noreturn void run(pid_t monitor, int sock)
 		_exit(1);
 	fd_close_from(CHANNEL + 1);
 	FAULT_HERE("ahead.made");
-	int detected = launch_detect_cgroups(&layout, &none);
+	int detected = launch_detect_cgroups(&have.layout, &none);
+	have.sysfs = mount_new_plain("sysfs", SYSFS_AHEAD_ATTRIBUTES);
 	get_used_to_parsing();
 	if (channel_recv(CHANNEL, NULL, 0, fds, EXPECT_FDS, &n) != CHANNEL_EXPECT || n != EXPECT_FDS || detected < 0)
 		_exit(0);
-	int r = get_ready(&layout, CHANNEL, fds[0], fds[1], &err);
+	int r = get_ready(&have, CHANNEL, fds[0], fds[1], &err);
 	/* From here on the child alone has its end. */
 	close(fds[0]);
 	if (r < 0)

@@ -113,6 +113,7 @@ static int build(struct child_args *a, struct err *err)
 		r = rootfs_build(a->spec, &h, &root, err);
 	if (r == 0)
 		r = mounts_make(a, &h, root, err);
+	cleanup_fd(&a->sysfs);
 	if (r == 0)
 		r = devices_make(a->spec, &h, root, err);
 	if (r == 0)

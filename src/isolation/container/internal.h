@@ -110,8 +110,10 @@ struct child_args {
 	/* To be entered; born in its cgroup2 directory. */
 	const struct cgroup *cgroup;
 	bool cgroup_namespace;
+	int sysfs; /* a mount with SYSFS_AHEAD_ATTRIBUTES; -1: none was made ahead */
 	struct become_args become;
 };
+#define SYSFS_AHEAD_ATTRIBUTES (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)
 _Noreturn void child_run(struct child_args *args);
 /* With CHANNEL_GO, to a child that is no fork of its launcher: what become needs,
  * as descriptors in this order. */
@@ -123,8 +125,8 @@ struct child_extras {
 /* ---- ahead.c: namespaces that are made before the workload is known ---- */
 
 /* How it works: a process in new namespaces (isolation.h's prepare()) waits for
- * CHANNEL_EXPECT. Then it reads the description at the same time as its launcher. At
- * CHANNEL_MAKE it makes the control group, clones the child into it, and ends. The child goes on
+ * CHANNEL_EXPECT. Then it reads the description at the same time as its launcher, and
+ * makes the control group. At CHANNEL_MAKE it clones the child into that, and ends. The child goes on
  * like any other: it waits for the launcher's CHANNEL_GO. Its channel is its own:
  * whoever of the three dies, the others see the end of theirs. */
 struct ahead_child {

@@ -298,6 +298,7 @@ static int launch(const struct runtime_spec *spec, const struct isolation_io *io
 		.io = io,
 		.cgroups = layout,
 		.cgroup = cg,
+		.sysfs = -1,
 		.cgroup_namespace = spec->ns[SPEC_NS_CGROUP].wanted && layout->mode != CGROUP_MODE_NONE,
 		.become = { .process = &spec->process, .is_init = spec->init_path != NULL },
 	};

@@ -292,6 +292,8 @@ static int make_other(const struct child_args *args, const struct spec_mount *m,
 	unsigned long flags = ms_flags(o.set);
 	if (str_eq(m->type, "cgroup"))
 		r = mount_cgroups(args, target, flags);
+	else if (str_eq(m->type, "sysfs") && args->sysfs >= 0 && o.set == SYSFS_AHEAD_ATTRIBUTES && !o.data[0])
+		r = mount_attach(args->sysfs, target, "");
 	else
 		r = mount_at(target, m->source ? m->source : m->type, m->type, flags, o.data[0] ? o.data : NULL);
 	if (r == -EPERM && str_eq(m->type, "sysfs"))
