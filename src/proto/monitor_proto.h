@@ -8,11 +8,12 @@
  * MON_PAYLOAD_MAX. One connection is one conversation:
  *
  * A spawned monitor touches nothing until the first message: a connection that
- * closes before it leaves nothing.
+ * closes before it leaves nothing; after DESCRIBED alone, a control group.
  *
  *   DESCRIBED             -> nothing: config.json is there, of a container for which
  *                            the monitor was spawned with "namespaces"; what it
- *                            says may be got ready for. Before all others
+ *                            says may be got ready for, under the workload's
+ *                            lock. Before all others
  *   START                 -> STARTED | ERROR   (only before the first start)
  *   ATTACH flags          -> OK, then STDOUT/STDERR..., at the end EXIT,
  *                            and to the OWNER of a workload with --rm REMOVED
@@ -25,6 +26,8 @@
  *                            later EXIT; the client may send RESIZE and SIGNAL.
  *                            An exec id and a newline may precede the JSON: then
  *                            the monitor logs exec_die (event_log.h)
+ *   EXEC_SOON             -> nothing: an EXEC is going to follow here, and what it
+ *                            needs may be got ready for
  *   SIGNAL signo          -> OK | ERROR; arg2 = MON_SIGNAL_x
  *   STOP (arg = timeout_s, arg2 = signo) -> OK at once, EXIT when gone;
  *                            MON_DEFAULT: as monitor.conf says; arg = MON_NEVER:
@@ -67,6 +70,7 @@ enum mon_type {
 	MON_NAMES,
 	MON_PROXY,
 	MON_DESCRIBED,
+	MON_EXEC_SOON,
 	/* replies */
 	MON_OK = 64,
 	MON_ERROR,   /* payload: struct err */

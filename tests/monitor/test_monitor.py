@@ -23,6 +23,7 @@ import traceback
 MONITOR = os.environ["HULL_MONITOR"]
 ID = "ab" * 32
 (START, ATTACH, WAIT, EXEC, SIGNAL, STOP, PAUSE, RESUME, RELOAD, STDIN, STDIN_EOF, RESIZE) = range(1, 13)
+DESCRIBED, EXEC_SOON = 15, 16
 OK, ERROR, STARTED, STDOUT, STDERR, EXIT = range(64, 70)
 DEFAULT = 0xfffffffe
 IN, OUT, ERR, OWNER = 1, 2, 4, 8
@@ -222,7 +223,78 @@ def missing_command():
 def never_started_and_left():
     w = sh("true")
     w.hull.close()
-    assert w.gone() == 0 and w.state()["status"] == "created"
+    # Nothing was said to it: nothing of the workload's has been touched.
+    assert w.gone() == 0 and not (w.run_dir / "state").exists() and not (w.run_dir / "lock").exists()
+    return w
+
+
+@test
+def described_and_left():
+    w = sh("true")
+    w.hull.send(DESCRIBED)
+    # What is made of the description is the workload's: not without its lock.
+    w.wait_for(lambda: (w.run_dir / "lock").exists())
+    w.hull.close()
+    assert w.gone() == 0 and not (w.run_dir / "state").exists()
+    return w
+
+
+@test
+def described_and_started():
+    w = sh("echo hello; exit 7")
+    w.hull.send(DESCRIBED)
+    w.start(OUT | OWNER)
+    out, _, code, _ = w.hull.until_exit()
+    assert (out, code) == (b"hello\n", 7), (out, code)
+    return w
+
+
+def children(pid):
+    return (pathlib.Path(f"/proc/{pid}/task/{pid}/children")).read_text().split()
+
+
+@test
+def exec_that_is_announced():
+    w = sh("sleep 100")
+    w.start(OUT)
+    before = children(w.process.pid)
+    null = os.open("/dev/null", os.O_RDWR)
+    process = {"terminal": False, "cwd": "/", "args": ["sh", "-c", "echo in exec; exit 9"], "user": {"uid": 0, "gid": 0}}
+    # A launcher waits for it, holding nothing that others wait for the end of.
+    c = w.connect()
+    c.send(EXEC_SOON)
+    w.wait_for(lambda: len(children(w.process.pid)) == len(before) + 1)
+    spare, = set(children(w.process.pid)) - set(before)
+    w.wait_for(lambda: not [fd for fd in os.listdir(f"/proc/{spare}/fd") if int(fd) > 4])
+    r, wr = os.pipe()
+    c.send(EXEC, data=json.dumps(process).encode(), fds=(null, wr, wr))
+    os.close(wr)
+    c.expect(STARTED)
+    assert c.expect(EXIT)[1] == 9
+    assert os.read(r, 100) == b"in exec\n" and os.read(r, 1) == b""
+    os.close(r)
+    # One that is announced and never comes, one that is announced twice, one that is no JSON.
+    c = w.connect()
+    c.send(EXEC_SOON)
+    c.send(EXEC_SOON)
+    c.close()
+    w.wait_for(lambda: children(w.process.pid) == before)
+    c = w.connect()
+    c.send(EXEC_SOON)
+    c.send(EXEC, data=b"{not json", fds=(null, null, null))
+    c.expect(ERROR)
+    c.close()
+    # Its launcher has died meanwhile: another does it.
+    c = w.connect()
+    c.send(EXEC_SOON)
+    w.wait_for(lambda: len(children(w.process.pid)) == len(before) + 1)
+    spare, = set(children(w.process.pid)) - set(before)
+    os.kill(int(spare), signal.SIGKILL)
+    w.wait_for(lambda: pathlib.Path(f"/proc/{spare}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z")
+    c.send(EXEC, data=json.dumps(process).encode(), fds=(null, null, null))
+    c.expect(STARTED)
+    assert c.expect(EXIT)[1] == 9
+    os.close(null)
     return w
 
 

@@ -31,7 +31,7 @@ struct client *client_add(struct monitor *m, int fd)
 		struct client *c = &m->client[i];
 		if (c->source.fd >= 0)
 			continue;
-		*c = (struct client){ .source = { .fd = fd, .ready = client_ready, .ctx = c }, .m = m };
+		*c = (struct client){ .source = { .fd = fd, .ready = client_ready, .ctx = c }, .m = m, .spare = { .sock = -1 } };
 		if (loop_watch(&m->loop, &c->source, EPOLLIN) < 0)
 			break;
 		return c;
@@ -53,6 +53,7 @@ void client_close(struct client *c)
 	while (recv(fd, &byte, 1, MSG_DONTWAIT) > 0)
 		continue;
 	close(fd);
+	launch_drop(&c->spare);
 	if (c->exec)
 		exec_client_gone(c->exec);
 	c->exec = NULL;
@@ -277,6 +278,10 @@ static void handle(struct client *c, const struct mon_msg *msg, char *payload, i
 		break;
 	case MON_EXEC:
 		exec_start(m, c, payload, msg->len, fds, fds_n);
+		break;
+	case MON_EXEC_SOON:
+		if (lifecycle_is_up(m) && !c->exec)
+			launch_expect_exec(m, &c->spare);
 		break;
 	case MON_SIGNAL:
 		handle_signal(c, msg);

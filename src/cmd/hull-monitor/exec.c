@@ -170,7 +170,8 @@ void exec_start(struct monitor *m, struct client *c, const char *payload, size_t
 	c->exec = e;
 	struct launch_request request = { .process_json = payload + (newline ? id_len + 1 : 0),
 					  .process_len = len - (newline ? id_len + 1 : 0),
-					  .stdio = { fds[0], fds[1], fds[2] } };
+					  .stdio = { fds_n ? fds[0] : -1, fds_n ? fds[1] : -1, fds_n ? fds[2] : -1 },
+					  .spare = &c->spare };
 	if (session_launch(e, &request, &err) < 0) {
 		c->exec = NULL;
 		client_send_error(c, &err);

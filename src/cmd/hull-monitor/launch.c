@@ -212,34 +212,114 @@ void launch_expect(struct monitor *m)
 		(void)!fd_send(m->spare.sock, &order, sizeof(order), &m->state_dirfd, 1);
 }
 
-static int fork_launcher(struct monitor *m, struct launch *launch, const struct launch_request *request, bool is_exec,
-			 struct err *err)
+/* 0 in the launcher, whose end of the socket *ret_sock is then. */
+static pid_t fork_with_socket(struct monitor *m, int *ret_sock, struct err *err)
 {
 	int sv[2];
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) < 0)
 		return err_set(err, ERR_SYSTEM, -errno, "make a socket pair");
 	pid_t self = getpid(), pid = fork();
+	if (pid < 0)
+		err_set(err, ERR_SYSTEM, -errno, "fork");
+	close(sv[pid != 0]);
 	if (pid < 0) {
-		int r = err_set(err, ERR_SYSTEM, -errno, "fork");
 		close(sv[0]);
-		close(sv[1]);
-		return r;
+		return err->errnum;
 	}
+	*ret_sock = sv[pid == 0];
 	if (pid == 0) {
-		close(sv[0]);
 		die_with(self);
 		undo_monitor_ways(m);
-		child(m, request, is_exec, sv[1]);
 	}
-	close(sv[1]);
+	return pid;
+}
+
+static int fork_launcher(struct monitor *m, struct launch *launch, const struct launch_request *request, bool is_exec,
+			 struct err *err)
+{
+	int sock = -1;
+	pid_t pid = fork_with_socket(m, &sock, err);
+	if (pid == 0)
+		child(m, request, is_exec, sock);
+	if (pid < 0)
+		return (int)pid;
 	launch->pid = pid;
-	launch->source.fd = sv[0];
+	launch->source.fd = sock;
 	return 0;
+}
+
+/* One that waits keeps no copy of the lock, of a client's socket, of a log: whoever
+ * waits for the end of those would wait for it. */
+static bool keep_only(int *sock, int *state_dirfd)
+{
+	int high_sock = fcntl(*sock, F_DUPFD_CLOEXEC, 5), high_dir = fcntl(*state_dirfd, F_DUPFD_CLOEXEC, 5);
+	if (high_sock < 0 || high_dir < 0 || dup3(high_sock, 3, O_CLOEXEC) < 0 || dup3(high_dir, 4, O_CLOEXEC) < 0)
+		return false;
+	fd_close_from(5);
+	*sock = 3;
+	*state_dirfd = 4;
+	return true;
+}
+
+static void wait_for_exec(struct monitor *m, int sock)
+{
+	if (!keep_only(&sock, &m->state_dirfd))
+		_exit(1);
+	CLEANUP_FREE char *json = mem_calloc(1, MON_PAYLOAD_MAX);
+	struct launch_request request = { .process_json = json, .stdio = { -1, -1, -1 } };
+	struct err none = ERR_INIT;
+	size_t n = 0;
+	/* What is wrong with it is told with the exec. */
+	if (read_description(m, &request.spec, &none) < 0)
+		request.spec = NULL;
+	ssize_t len = fd_recv(sock, json, MON_PAYLOAD_MAX, request.stdio, 3, &n);
+	if (len <= 0 || (n != 0 && n != 3))
+		_exit(0); /* thought better of it */
+	request.process_len = (size_t)len;
+	child(m, &request, true, sock);
+}
+
+void launch_expect_exec(struct monitor *m, struct spare_launcher *ret)
+{
+	int sock = -1;
+	struct err none = ERR_INIT;
+	if (ret->sock >= 0)
+		return;
+	/* What stands in the way is told with the exec. */
+	pid_t pid = fork_with_socket(m, &sock, &none);
+	if (pid == 0)
+		wait_for_exec(m, sock);
+	if (pid > 0)
+		*ret = (struct spare_launcher){ sock, pid };
+}
+
+void launch_drop(struct spare_launcher *spare)
+{
+	if (spare->sock < 0)
+		return;
+	cleanup_fd(&spare->sock);
+	while (waitpid(spare->pid, NULL, 0) < 0 && errno == EINTR)
+		continue;
+}
+
+static bool use_exec_spare(struct launch *launch, const struct launch_request *request)
+{
+	struct spare_launcher *spare = request->spare;
+	if (!spare || spare->sock < 0)
+		return false;
+	if (!request->process_len || fd_send(spare->sock, request->process_json, request->process_len, request->stdio,
+					     request->stdio[0] < 0 ? 0 : 3) < 0) {
+		launch_drop(spare);
+		return false;
+	}
+	launch->pid = spare->pid;
+	launch->source.fd = TAKE_FD(spare->sock);
+	return true;
 }
 
 int launch_start(struct monitor *m, struct launch *launch, const struct launch_request *request, bool is_exec, struct err *err)
 {
-	if (is_exec || !use_spare(m, launch, request)) {
+	if (is_exec ? !use_exec_spare(launch, request) : !use_spare(m, launch, request)) {
 		int r = fork_launcher(m, launch, request, is_exec, err);
 		if (r < 0)
 			return r;

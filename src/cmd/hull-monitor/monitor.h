@@ -41,6 +41,12 @@
 struct monitor;
 struct exec_session;
 
+/* A launcher that was forked before anybody asked for it. */
+struct spare_launcher {
+	int sock; /* -1: none */
+	pid_t pid;
+};
+
 struct client {
 	struct loop_source source; /* fd -1: free */
 	struct monitor *m;
@@ -52,16 +58,11 @@ struct client {
 	bool has_chunk;     /* the output in hand has been sent to it */
 	bool waits_to_write; /* its STDIN waits for the workload to read */
 	struct exec_session *exec;
+	struct spare_launcher spare; /* for the exec that it has announced */
 };
 
 struct launch {
 	struct loop_source source; /* socket to the launcher; fd -1: none */
-	pid_t pid;
-};
-
-/* A launcher that was forked before anybody asked for it. */
-struct spare_launcher {
-	int sock; /* -1: none */
 	pid_t pid;
 };
 
@@ -195,6 +196,7 @@ struct launch_request {
 	int stdio[3];
 	struct isolation_ahead *ahead; /* NULL: nothing was made ahead */
 	struct runtime_spec *spec;     /* has been read already; taken; or NULL */
+	struct spare_launcher *spare;  /* for an exec; used up; NULL: none */
 };
 struct launch_result {
 	int r;
@@ -206,6 +208,9 @@ struct launch_result {
 };
 int launch_start(struct monitor *m, struct launch *launch, const struct launch_request *request, bool is_exec,
 		 struct err *err) MUST_CHECK;
+/* Fork a launcher that is going to be wanted for an exec; and one that was not. */
+void launch_expect_exec(struct monitor *m, struct spare_launcher *ret);
+void launch_drop(struct spare_launcher *spare);
 /* Reads the answer, reaps the launcher, closes the socket. Negative: see
  * result->err. */
 int launch_finish(struct monitor *m, struct launch *launch, struct launch_result *result, struct isolation_fds *ret) MUST_CHECK;

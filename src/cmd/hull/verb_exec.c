@@ -67,6 +67,18 @@ static int await_started(int sock, struct err *err)
 	return err->errnum < 0 ? err->errnum : -EIO;
 }
 
+/* The monitor gets ready while we look up what the process is to be. What stands in the
+ * way is found, and told, afterwards. */
+static int announce(struct engine *engine, struct container *c)
+{
+	struct err ignored = ERR_INIT;
+	CLEANUP_FD int sock = -1;
+	if (c->status != CONTAINER_RUNNING || containers_connect(engine, c, &sock, &ignored) < 0 ||
+	    mon_send(sock, MON_EXEC_SOON, 0, 0, NULL, 0, NULL, 0) < 0)
+		return -1;
+	return TAKE_FD(sock);
+}
+
 static int run_exec(struct cli *cli, const void *opts, int argc, char **argv)
 {
 	const struct exec_opts *o = opts;
@@ -93,10 +105,12 @@ static int run_exec(struct cli *cli, const void *opts, int argc, char **argv)
 	if (r == 0)
 		r = container_find(engine, argv[0], &c, &err);
 	if (r == 0)
+		sock = announce(engine, c);
+	if (r == 0)
 		r = containers_exec_json(engine, c, &request, &text, &err);
 	strv_free(&request.args);
 	strv_free(&request.env);
-	if (r == 0)
+	if (r == 0 && sock < 0)
 		r = containers_connect(engine, c, &sock, &err);
 	if (r == 0)
 		r = exec_io_open(&attach, &io, &err);
