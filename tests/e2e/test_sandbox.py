@@ -276,6 +276,13 @@ class Sandbox(HullTest):
         for code in range(20):
             self.hull("exec", "quick", "sh", "-c", f"exit {code}", code=code, timeout=20)
 
+    def test_no_swap(self):
+        """A guest has none: what --memory-swap allows beyond --memory is not there."""
+        self.hull("run", "--name", "swaps", "-m", "32m", "--memory-swap", "96m", "--network", "none", "demo", "dd", "if=/dev/zero", "of=/dev/null",
+                  "bs=60M", "count=1", code=137)
+        self.assertEqual(self.hull.out("inspect", "-f", "{{.State.OOMKilled}}", "swaps"), "true")
+        self.assertEqual(self.sh("grep SwapTotal /proc/meminfo", "--network", "none").split()[1:], ["0", "kB"])
+
     def test_memory(self):
         self.hull("run", "--name", "hog", "-m", "32m", "demo", "sh", "-c", "x=a; while :; do x=$x$x; done", code=137)
         self.assertEqual(self.hull.out("inspect", "-f", "{{.State.OOMKilled}}", "hog"), "true")
