@@ -13,7 +13,6 @@ from lib.hull import HullTest, main
 DIFFERS = {
     "sandbox": {
         "test_propagation": "mounts of the host's do not appear in another kernel",
-        "test_read_only_reaches_what_is_mounted_below": "a share is one mount inside: read-only is so to its bottom",
     },
 }
 

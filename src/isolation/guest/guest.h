@@ -114,6 +114,8 @@ void guest_limits_inside(const struct spec_resources *res, struct spec_resources
 
 /* ---- shares.c: the host's files ---- */
 
+/* "ro", but not what is mounted below: kept by the host. */
+bool guest_is_read_only_at_top(const struct spec_mount *m);
 /* What the source of bind mount @i is called among the shares. */
 #define GUEST_SHARE_FORMAT "m%zu"
 /* In the supervisor-to-be: start hull-files as a child; *ret is the stream to it,

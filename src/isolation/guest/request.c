@@ -111,9 +111,12 @@ static void point_to_shares(struct runtime_spec *inside)
 		struct strv kept = { 0 };
 		if (!spec_mount_is_bind(m))
 			continue;
-		for (size_t o = 0; o < m->options.n; o++)
-			if (!str_starts_with(m->options.v[o], "subpath="))
-				strv_add(&kept, m->options.v[o]);
+		bool is_done_outside = guest_is_read_only_at_top(m);
+		for (size_t o = 0; o < m->options.n; o++) {
+			const char *option = m->options.v[o];
+			if (!str_starts_with(option, "subpath=") && !(is_done_outside && (str_eq(option, "ro") || str_eq(option, "readonly"))))
+				strv_add(&kept, option);
+		}
 		strv_free(&m->options);
 		m->options = kept;
 		free(m->source);

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -16,6 +17,7 @@
 #include "files_proto.h"
 #include "guest.h"
 #include "internal.h"
+#include "mount_api.h"
 #include "process.h"
 
 #ifndef P_PIDFD
@@ -51,9 +53,15 @@ static int make_userns(const struct runtime_spec *spec, int *ret, struct err *er
 	return r;
 }
 
+/* With all that is mounted below. */
 static bool is_read_only(const struct spec_mount *m)
 {
-	return strv_contains(&m->options, "ro") || strv_contains(&m->options, "rro") || strv_contains(&m->options, "readonly");
+	return strv_contains(&m->options, "rro");
+}
+
+bool guest_is_read_only_at_top(const struct spec_mount *m)
+{
+	return !is_read_only(m) && (strv_contains(&m->options, "ro") || strv_contains(&m->options, "readonly"));
 }
 
 /* hull writes them itself and nobody locks them. One share that may be locked would
@@ -85,6 +93,21 @@ static int list_shares(const struct runtime_spec *spec, struct files_start *star
 			return err_set(err, ERR_UNSUPPORTED, 0, "a guest has at most %d mounts", FILES_SHARES_MAX);
 		snprintf(shares[start->shares_n].name, sizeof(shares->name), GUEST_SHARE_FORMAT, i);
 		shares[start->shares_n++].flags = flags_of(&spec->mounts[i]);
+	}
+	return 0;
+}
+
+/* Mounts that are read-only, but not what is mounted below, are so outside: to the
+ * guest a share is one mount. @fds of the binds, in their order. */
+static int close_tops(const struct runtime_spec *spec, const int *fds, struct err *err)
+{
+	for (size_t i = 0; i < spec->mounts_n; i++) {
+		if (!spec_mount_is_bind(&spec->mounts[i]))
+			continue;
+		int r = guest_is_read_only_at_top(&spec->mounts[i]) ? mount_change(*fds, MOUNT_ATTR_RDONLY, 0, false) : 0;
+		if (r < 0)
+			return err_set(err, ERR_SYSTEM, r, "make %s read-only", spec->mounts[i].source);
+		fds++;
 	}
 	return 0;
 }
@@ -147,6 +170,9 @@ int guest_files_start(const struct runtime_spec *spec, const struct cgroup *cgro
 	fds[n++] = userns;
 	for (size_t i = 0; i < start.shares_n; i++)
 		fds[n++] = h.fds[i];
+	r = close_tops(spec, h.fds + (spec->upper != NULL), err);
+	if (r < 0)
+		return r;
 	r = files_send_start(sock, &start, fds, n, err);
 	if (r == 0)
 		*ret = TAKE_FD(sock);
