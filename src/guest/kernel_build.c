@@ -24,7 +24,7 @@
 #include "fd.h"
 #include "process.h"
 
-extern const char kernel_build_script[], kernel_patch_faults[];
+extern const char kernel_build_script[], kernel_patch_faults[], kernel_patch_populate[], kernel_patch_registers[], kernel_patch_reporting[];
 extern const char kernel_config_common[], kernel_config_sandbox[], kernel_config_microvm[];
 
 #define FRAGMENT_MAX_BYTES 65536
@@ -40,6 +40,15 @@ static const struct {
 	[GUEST_KERNEL_SANDBOX] = { "um", "linux", kernel_config_sandbox },
 	/* vmlinux boots without unpacking itself first. */
 	[GUEST_KERNEL_MICROVM] = { "x86_64", "vmlinux", kernel_config_microvm },
+};
+/* By the architecture that their names begin with. */
+static const struct {
+	const char *name, *text;
+} patches[] = {
+	{ "um-faults.patch", kernel_patch_faults },
+	{ "um-populate.patch", kernel_patch_populate },
+	{ "um-registers.patch", kernel_patch_registers },
+	{ "um-reporting.patch", kernel_patch_reporting },
 };
 static_assert(ARRAY_LEN(recipes) == GUEST_KERNEL_USE_COUNT, "a recipe for each use");
 
@@ -96,8 +105,9 @@ static int compute_hash(struct work *w, struct err *err)
 	mix(&hash, &st.st_size, sizeof(st.st_size));
 	mix(&hash, &st.st_mtim.tv_sec, sizeof(st.st_mtim.tv_sec));
 	mix(&hash, kernel_build_script, strlen(kernel_build_script));
-	if (w->build->use == GUEST_KERNEL_SANDBOX)
-		mix(&hash, kernel_patch_faults, strlen(kernel_patch_faults));
+	for (size_t i = 0; i < ARRAY_LEN(patches); i++)
+		if (str_starts_with(patches[i].name, recipes[w->build->use].arch))
+			mix(&hash, patches[i].text, strlen(patches[i].text));
 	mix(&hash, kernel_config_common, strlen(kernel_config_common));
 	mix(&hash, config, strlen(config));
 	mix(&hash, buf_str(&w->fragment), w->fragment.len);
@@ -155,8 +165,8 @@ static int write_fragments(struct work *w, struct err *err)
 		r = fd_replace_file_at(w->dir, "use.config", config, strlen(config), 0600, false);
 	if (r == 0)
 		r = fd_replace_file_at(w->dir, "own.config", buf_str(&w->fragment), w->fragment.len, 0600, false);
-	if (r == 0)
-		r = fd_replace_file_at(w->dir, "faults.patch", kernel_patch_faults, strlen(kernel_patch_faults), 0600, false);
+	for (size_t i = 0; i < ARRAY_LEN(patches) && r == 0; i++)
+		r = fd_replace_file_at(w->dir, patches[i].name, patches[i].text, strlen(patches[i].text), 0600, false);
 	return r < 0 ? err_set(err, ERR_SYSTEM, r, "write the configuration") : 0;
 }
 

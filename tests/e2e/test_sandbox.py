@@ -13,7 +13,7 @@ import tarfile
 import tempfile
 
 from lib import leaks
-from lib.hull import HullTest, busybox_tar, main, need
+from lib.hull import HullTest, busybox_tar, main, need, need_program
 
 USERNS_FIRST_ID = 0x10000000
 
@@ -270,6 +270,13 @@ class Sandbox(HullTest):
                         for level in ("container", "sandbox")]
                 self.assertEqual(*said)
                 self.assertIn("/etc/resolv.conf", said[0])
+
+    def test_vector_registers_are_each_thread_s_own(self):
+        program = self.hull.dir / "float-registers"
+        subprocess.run([need_program("cc"), "-O1", "-D_GNU_SOURCE", "-static", "-pthread", "-o", program,
+                        pathlib.Path(__file__).with_name("float_registers.c")], check=True)
+        said = self.hull.out("run", "--rm", "--network", "none", "-v", f"{program}:/try:ro", "demo", "/try")
+        self.assertEqual(said, "kept")
 
     def test_what_ends_at_once_has_an_exit_code(self):
         self.hull("run", "-d", "--name", "quick", "--network", "none", "demo", "sleep", "600")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Build a guest's kernel: sh build.sh ARCH TARGET SOURCE JOBS CONFIG...
-# In the current folder: the tree goes to tree/, objects to obj/, and what is wanted
+# In the current folder, with its patches (ARCH-*.patch): the tree goes to tree/, objects to obj/, and what is wanted
 # to out/ (kernel, config, release). Lines that begin with "== " are for the user.
 set -eu
 arch=$1 target=$2 source=$3 jobs=$4
@@ -27,11 +27,13 @@ tar -xf "$source" -C tree --strip-components=1
 # no libraries in its jail.
 if [ "$arch" = um ]; then
 	sed -i '/^config UML_NET_VECTOR/,/help/{/MAY_HAVE_RUNTIME_DEPS/d}' tree/arch/um/drivers/Kconfig
-	if patch -d tree -p1 -s --dry-run <faults.patch; then
-		patch -d tree -p1 -s <faults.patch
-	else
-		echo "== the patch for quicker page faults is not of this source: built without"
-	fi
+	for patch in um-*.patch; do
+		if patch -d tree -p1 -s --dry-run <"$patch"; then
+			patch -d tree -p1 -s <"$patch"
+		else
+			echo "== $patch is not of this source: built without"
+		fi
+	done
 fi
 
 echo "== configuring"
