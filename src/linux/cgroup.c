@@ -193,6 +193,24 @@ static uint32_t always_needed(const struct cgroup_layout *layout)
 	return cgroup_has(layout, CGROUP_UNIFIED) ? need | CGROUP_BIT(CGROUP_UNIFIED) : need | CGROUP_BIT(CGROUP_PIDS);
 }
 
+int cgroup_make_parents(const struct cgroup_layout *layout, const char *path)
+{
+	char full[CGROUP_ROOT_MAX + CGROUP_PATH_MAX + 2];
+	const char *slash = strrchr(path, '/');
+	if (!is_path_safe(path))
+		return -EINVAL;
+	if (!slash || !cgroup_has(layout, CGROUP_UNIFIED))
+		return 0;
+	const char *root = layout->root[layout->hierarchy[CGROUP_UNIFIED]];
+	snprintf(full, sizeof(full), "%s/%.*s", root, (int)(slash - path), path);
+	if (access(full, F_OK) == 0)
+		return 0;
+	mode_t mask = umask(022);
+	int r = make_parents(root, path, true);
+	(void)umask(mask);
+	return r;
+}
+
 int cgroup_create(const struct cgroup_layout *layout, const char *path, uint32_t controllers, struct cgroup *ret,
 		  struct err *err)
 {

@@ -85,6 +85,11 @@ struct cgroup {
 };
 #define CGROUP_INIT ((struct cgroup){ .fd = { -1, -1, -1, -1, -1, -1, -1, -1, -1 } })
 
+/* Make what @path is below in the v2 hierarchy, unless it is there: its top may be
+ * written by nobody without the host's own CAP_DAC_OVERRIDE (it is 0555, whoever owns
+ * it), and its processes have to be moved for its controllers to be passed on. For a
+ * caller that is to make @path without these rights. A negative errno. */
+int cgroup_make_parents(const struct cgroup_layout *layout, const char *path) MUST_CHECK;
 /* Make the group in the hierarchies of @controllers (CGROUP_BIT()s; missing
  * controllers are ignored, see cgroup_limits_check()) and in those every
  * workload needs for its figures, freezing and killing. An existing group is

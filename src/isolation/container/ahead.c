@@ -139,6 +139,9 @@ static _Noreturn void run(pid_t monitor, int sock)
 	_exit(0);
 }
 
+/* Of the launcher: looked for while there is time. */
+static struct cgroup_layout groups;
+
 void container_prepare(struct isolation_ahead *ret)
 {
 	int pair[2], pidfd = -1;
@@ -147,6 +150,8 @@ void container_prepare(struct isolation_ahead *ret)
 	*ret = (struct isolation_ahead){ 0, -1, -1 };
 	if (channel_pair(pair, &ignored) < 0)
 		return;
+	if (launch_detect_cgroups(&groups, &ignored) < 0)
+		groups.mode = CGROUP_MODE_NONE;
 	get_used_to_parsing();
 	/* Not in the namespaces' user namespace: there is no way back from it. */
 	pid_t pid = process_clone(NAMESPACES | CLONE_PARENT, -1, &pidfd);
@@ -164,7 +169,10 @@ void container_expect(struct isolation_ahead *ahead, int config_fd)
 {
 	int pair[2];
 	struct err ignored = ERR_INIT;
-	/* What goes wrong here is met by start(). */
+	/* The process in the namespaces makes the group without the host's rights. What goes
+	 * wrong here is met by start(). */
+	if (groups.mode != CGROUP_MODE_NONE)
+		(void)!cgroup_make_parents(&groups, "hull/x");
 	if (channel_pair(pair, &ignored) < 0)
 		return;
 	const int fds[EXPECT_FDS] = { pair[1], config_fd };
