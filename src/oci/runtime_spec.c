@@ -8,6 +8,8 @@
 
 /* What a hostile or broken document may make us allocate. */
 #define ENTRIES_MAX 4096u
+/* Each of two protocols and two families. */
+#define PORTS_MAX (4u * 65536u)
 
 static const char *const namespace_types[SPEC_NS_COUNT] = {
 	[SPEC_NS_PID] = "pid",   [SPEC_NS_NET] = "network", [SPEC_NS_MOUNT] = "mount",   [SPEC_NS_IPC] = "ipc",
@@ -60,9 +62,9 @@ static int get_u32(const struct json *o, const char *key, uint32_t *ret, struct 
 	return 0;
 }
 
-/* An array of objects of at most ENTRIES_MAX; *ret gets zeroed room for all. */
-static int get_array(const struct json *o, const char *key, size_t size, void *ret, size_t *ret_n, struct json **ret_array,
-		     struct err *err)
+/* An array of objects of at most @max; *ret gets zeroed room for all. */
+static int get_array_of(const struct json *o, const char *key, size_t max, size_t size, void *ret, size_t *ret_n,
+			struct json **ret_array, struct err *err)
 {
 	struct json *array = NULL;
 	int r = json_check(o, key, JT_ARRAY, "runtime specification", &array, err);
@@ -72,7 +74,7 @@ static int get_array(const struct json *o, const char *key, size_t size, void *r
 	size_t n = json_array_len(array);
 	if (n == 0)
 		return 0;
-	if (n > ENTRIES_MAX)
+	if (n > max)
 		return bad(err, key);
 	for (size_t i = 0; i < n; i++)
 		if (json_kind(json_array_at(array, i)) != JT_OBJECT)
@@ -80,6 +82,12 @@ static int get_array(const struct json *o, const char *key, size_t size, void *r
 	*(void **)ret = mem_calloc(n, size);
 	*ret_n = n;
 	return 0;
+}
+
+static int get_array(const struct json *o, const char *key, size_t size, void *ret, size_t *ret_n, struct json **ret_array,
+		     struct err *err)
+{
+	return get_array_of(o, key, ENTRIES_MAX, size, ret, ret_n, ret_array, err);
 }
 
 /* A JSON object as "key=value" entries. */
@@ -403,7 +411,7 @@ static int get_interfaces(const struct json *hull, struct runtime_spec *s, struc
 static int get_ports(const struct json *hull, struct runtime_spec *s, struct err *err)
 {
 	struct json *array = NULL;
-	int r = get_array(hull, "ports", sizeof(*s->ports), &s->ports, &s->ports_n, &array, err);
+	int r = get_array_of(hull, "ports", PORTS_MAX, sizeof(*s->ports), &s->ports, &s->ports_n, &array, err);
 	for (size_t i = 0; i < s->ports_n && r == 0; i++) {
 		const struct json *e = json_array_at(array, i);
 		struct spec_port *p = &s->ports[i];

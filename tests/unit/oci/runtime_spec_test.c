@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime_spec.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 
 #include "buf.h"
@@ -62,6 +64,27 @@ TEST(values_arrive)
 	CHECK_EQ(s->ports[0].container_port, 8080);
 	CHECK_EQ(s->guest.memory_bytes, 512u << 20);
 	CHECK_STR(s->guest.layer_files.v[0], "/l.erofs");
+}
+
+/* A range of half of all ports, for IPv4 and IPv6. */
+TEST(thousands_of_ports)
+{
+	struct runtime_spec s = { .ports_n = 65536 };
+	CLEANUP_RUNTIME_SPEC struct runtime_spec *back = NULL;
+	CLEANUP_BUF struct buf out = BUF_INIT(16 << 20);
+	struct err err = ERR_INIT;
+	strv_add(&s.process.args, "x");
+	s.ports = mem_calloc(s.ports_n, sizeof(*s.ports));
+	for (size_t i = 0; i < s.ports_n; i++) {
+		s.ports[i].host_port = s.ports[i].container_port = (uint16_t)(32768 + i / 2);
+		snprintf(s.ports[i].protocol, sizeof(s.ports[i].protocol), "tcp");
+	}
+	CHECK_EQ(runtime_spec_write(&s, &out), 0);
+	CHECK_EQ(runtime_spec_parse(out.data, out.len, &back, &err), 0);
+	CHECK_EQ(back->ports_n, 65536);
+	CHECK_EQ(back->ports[65535].host_port, 65535);
+	free(s.ports);
+	strv_free(&s.process.args);
 }
 
 TEST(an_infinite_limit_survives)
