@@ -74,7 +74,8 @@ int network_rate_recover(struct engine *engine, struct err *err)
 {
 	CLEANUP_DB_STMT struct db_stmt *row = NULL;
 	CLEANUP_STRV struct strv ids = { 0 };
-	int r = db_query(engine->db, &row, err, "SELECT DISTINCT container FROM endpoints WHERE policies >= 8", "");
+	int r = db_query(engine->db, &row, err, "SELECT DISTINCT container FROM endpoints INDEXED BY endpoints_changing WHERE policies >= 8",
+			 "");
 	while (r >= 0 && (r = db_next(row, err)) > 0)
 		strv_add(&ids, db_text(row, 0));
 	for (size_t i = 0; r >= 0 && i < ids.n; i++) {

@@ -248,7 +248,8 @@ int ports_recover(struct engine *engine, struct err *err)
 {
 	CLEANUP_DB_STMT struct db_stmt *row = NULL;
 	CLEANUP_STRV struct strv ids = { 0 };
-	int r = db_query(engine->db, &row, err, "SELECT DISTINCT container FROM ports WHERE pending <> 0", "");
+	/* Left to itself SQLite goes through all ports there are, in the order of containers. */
+	int r = db_query(engine->db, &row, err, "SELECT DISTINCT container FROM ports INDEXED BY ports_pending WHERE pending <> 0", "");
 	while (r >= 0 && (r = db_next(row, err)) > 0)
 		strv_add(&ids, db_text_or(row, 0, ""));
 	for (size_t i = 0; r >= 0 && i < ids.n; i++) {
