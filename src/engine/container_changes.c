@@ -184,7 +184,7 @@ static int commit_config(const struct container_files *f, const struct strv *cha
 static int add_commit(struct engine *engine, const struct container_files *f, const struct commit_request *request,
 		      struct image_config *config, char ret_id[72], struct err *err)
 {
-	struct tar_maker maker;
+	struct tar_maker maker = { 0 };
 	int r = tar_maker_start(f, make_upper_tar, &maker, err);
 	if (r < 0)
 		return r;
@@ -247,7 +247,7 @@ static int make_root_tar(const struct container_files *f, int out_fd, struct err
 int containers_export(struct engine *engine, const char *name, int out_fd, struct err *err)
 {
 	CLEANUP_CONTAINER_FILES struct container_files f;
-	struct tar_maker maker;
+	struct tar_maker maker = { 0 };
 	int r = container_files_open(engine, name, &f, err);
 	if (r == 0)
 		r = tar_maker_start(&f, make_root_tar, &maker, err);

@@ -64,15 +64,17 @@ static int make(struct machine *m)
 	m->vm = ioctl(kvm, KVM_CREATE_VM, 0);
 	m->memory = mmap(NULL, MEMORY_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (m->vm < 0 || m->memory == MAP_FAILED)
-		return -errno;
+		return errno ? -errno : -EIO;
 	struct kvm_userspace_memory_region region = { .memory_size = MEMORY_BYTES, .userspace_addr = (uint64_t)(uintptr_t)m->memory };
 	int run_bytes = ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
-	if (ioctl(m->vm, KVM_SET_USER_MEMORY_REGION, &region) < 0 || run_bytes < (int)sizeof(struct kvm_run))
+	if (run_bytes < (int)sizeof(struct kvm_run))
+		return -EIO;
+	if (ioctl(m->vm, KVM_SET_USER_MEMORY_REGION, &region) < 0)
 		return -errno;
 	m->vcpu = ioctl(m->vm, KVM_CREATE_VCPU, 0);
 	m->run = m->vcpu < 0 ? MAP_FAILED : mmap(NULL, (size_t)run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, m->vcpu, 0);
 	if (m->run == MAP_FAILED)
-		return -errno;
+		return errno ? -errno : -EIO;
 	union {
 		struct kvm_cpuid2 head;
 		uint8_t room[sizeof(struct kvm_cpuid2) + CPUID_ENTRIES * sizeof(struct kvm_cpuid_entry2)];

@@ -69,7 +69,7 @@ static int make_pair(int sock, bool *ret_ip6)
 {
 	const struct ip_address dummy = { AF_INET, { 192, 0, 0, 8 }, 32 };
 	const struct ip_address local = { AF_INET6, { 0xfe, 0x80, [15] = 1 }, 64 };
-	int in, out;
+	int in = 0, out = 0;
 	int r = link_add_loop(sock, GATE_IN, GATE_OUT, gate_mac, GATE_MTU);
 	if (r == 0)
 		r = link_index(sock, GATE_IN, &in);

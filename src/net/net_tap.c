@@ -35,7 +35,7 @@ static int make_tap(const struct spec_interface *i, int *ret_fd)
 int net_tap_open(const struct spec_interface *i, int *ret_fd, struct err *err)
 {
 	CLEANUP_FD int sock = -1, fd = -1;
-	int master;
+	int master = 0;
 	if (i->kind || str_is_empty(i->bridge)) {
 		int r = err_set(err, ERR_UNSUPPORTED, 0, "the interface %s of a virtual machine must be on a bridge", i->name);
 		err_hint(err, "a network of the driver bridge");

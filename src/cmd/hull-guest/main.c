@@ -81,8 +81,9 @@ static int run_relay(struct relay *r)
 	while (status == 0 && agent_read_frame(GUEST_FD_REQUEST, &f, payload) == 0)
 		agent_link_send(&link, f.type, f.session, f.stream, f.arg, payload, f.len);
 	close(GUEST_FD_REQUEST);
+	/* It ends the program, unless it cannot go on. */
 	if (status == 0)
-		status = loop_run(&loop);
+		(void)!loop_run(&loop);
 	return EXIT_USAGE;
 }
 

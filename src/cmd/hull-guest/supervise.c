@@ -178,7 +178,7 @@ static int open_guest(struct supervisor *s)
 	s->files.ctx = s;
 	r = rings ? agent_link_open_ring(&s->agent, &s->loop, GUEST_FD_AGENT, rings, true) :
 		    agent_link_open(&s->agent, &s->loop, GUEST_FD_AGENT);
-	struct stat st;
+	struct stat st = { 0 };
 	if (r == 0 && fstat(GUEST_FD_PORT, &st) < 0)
 		r = -errno;
 	/* The machine may have a device for files, which speaks with hull-files itself. */

@@ -65,9 +65,10 @@ static void update_defaults(void *opts)
 /* Anything but the defaults. */
 static bool is_anything_asked(const struct run_opts *o)
 {
-	struct run_opts untouched = { 0 };
-	update_defaults(&untouched);
-	return memcmp(o, &untouched, sizeof(untouched)) != 0;
+	/* Of calloc, as @o is: the bytes between the members are compared, too. */
+	CLEANUP_FREE struct run_opts *untouched = mem_calloc(1, sizeof(*untouched));
+	update_defaults(untouched);
+	return memcmp((const void *)o, (const void *)untouched, sizeof(*o)) != 0;
 }
 
 static int run_update(struct cli *cli, const void *opts, int argc, char **argv)

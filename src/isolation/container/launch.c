@@ -160,7 +160,7 @@ static int prepare_child(const struct runtime_spec *spec, pid_t pid, int channel
 static void take_fds(struct isolation_fds *ret, int type, const int fds[2], size_t n)
 {
 	int *const places[] = { type == CHANNEL_NAMES ? &ret->names[0] : &ret->pty, &ret->names[1] };
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n && i < ARRAY_LEN(places); i++) {
 		cleanup_fd(places[i]);
 		*places[i] = fds[i];
 	}

@@ -63,7 +63,7 @@ int guest_ask(const struct isolation_handle *handle, const struct guest_question
 {
 	int timeout_s = q->timeout_s ? q->timeout_s : ANSWER_TIMEOUT_S;
 	static char payload[AGENT_PAYLOAD_MAX];
-	struct agent_frame f;
+	struct agent_frame f = { 0 };
 	CLEANUP_FD int fd = -1;
 	const struct timeval patience = { .tv_sec = timeout_s };
 	int r = guest_connect(handle, &fd, err);

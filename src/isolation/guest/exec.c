@@ -26,7 +26,7 @@ static _Noreturn void relay_run(const struct runtime_spec *spec, const int stdio
 int guest_exec(const struct isolation_handle *handle, const struct runtime_spec *spec, const struct spec_process *process,
 	       const struct isolation_io *io, pid_t *ret_pid, int *ret_pidfd, int *ret_pty, struct err *err)
 {
-	int pair[2], stdio[3] = { io->stdin_fd, io->stdout_fd, io->stderr_fd };
+	int pair[2] = { -1, -1 }, stdio[3] = { io->stdin_fd, io->stdout_fd, io->stderr_fd };
 	CLEANUP_FD int agent = -1, request = -1, master = -1, slave = -1;
 	struct guest_terminal terminal = { -1, -1 };
 	*ret_pidfd = -1;

@@ -89,7 +89,7 @@ static int clone_spec(const struct runtime_spec *spec, struct runtime_spec **ret
 static int add_file(struct buf *files, const char *name, const char *path, struct err *err)
 {
 	CLEANUP_BUF struct buf data = BUF_INIT(FILE_MAX_BYTES);
-	struct stat st;
+	struct stat st = { 0 };
 	CLEANUP_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	int r = fd < 0 || fstat(fd, &st) < 0 ? -errno : fd_read_all(fd, &data);
 	if (r < 0)

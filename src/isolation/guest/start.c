@@ -193,7 +193,7 @@ static _Noreturn void supervisor_run(const struct supervisor_args *a)
 static int launch(const struct guest_level *level, const struct runtime_spec *spec, const struct isolation_io *io,
 		  const struct cgroup *cg, struct isolation_handle *handle, struct isolation_fds *ret, struct err *err)
 {
-	int pair[2];
+	int pair[2] = { -1, -1 };
 	CLEANUP_FD int request = -1, master = -1, slave = -1;
 	struct guest_terminal terminal = { -1, -1 };
 	struct supervisor_args args = { .level = level, .spec = spec, .cgroup = cg, .stdio = { io->stdin_fd, io->stdout_fd, io->stderr_fd } };
