@@ -11,6 +11,7 @@ import subprocess
 import time
 
 import machines
+import sandboxes
 import traffic
 from lib import leaks
 from measure import Command, Failed, in_turn, median_ms, progress
@@ -352,7 +353,10 @@ class Bench:
                 ctr.stop()
         return Row.ratio(what, statistics.median(timed["hull"]), peer, statistics.median(timed["peer"]), most, "s")
 
-    # ---- virtual machines
+    # ---- kernels of their own
+
+    def sandbox(self):
+        yield from sandboxes.measure(self, Row)
 
     def machine(self):
         yield from machines.measure(Row, self.times)
@@ -361,7 +365,7 @@ class Bench:
 ALL = {"start": Bench.start_without_network, "bridge": Bench.start_with_network, "attach": Bench.attach,
        "networks": Bench.networks, "traffic": Bench.traffic, "ports": Bench.ports, "exec": Bench.exec, "memory": Bench.memory, "small": Bench.small_commands,
        "pull": Bench.pull, "thousand": Bench.thousand, "names": Bench.names,
-       "machine": Bench.machine}
+       "sandbox": Bench.sandbox, "machine": Bench.machine}
 
 
 def measure(bench, names):
