@@ -111,6 +111,9 @@ void vcpus_serve(struct machine *m);
 /* ---- one folder an architecture ---- */
 
 /* The interrupt controller; before any vCPU. */
+/* What takes the kernel long to answer, and is the same for each machine: asked now, and
+ * used by arch_set_vcpu(). */
+void arch_ask_ahead(int kvm_fd);
 int arch_add_irqchip(struct machine *m, struct err *err) MUST_CHECK;
 /* Registers and features of a vCPU; the kernel is loaded already. */
 int arch_set_vcpu(struct machine *m, struct vcpu *vcpu, struct err *err) MUST_CHECK;

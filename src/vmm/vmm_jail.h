@@ -29,6 +29,12 @@
 
 #include "err.h"
 
+/* Two steps. Between them, with all privileges still, only what nobody but the kernel
+ * and the starter has a say in may happen: the machine is made, with empty memory. The
+ * kernel takes half a millisecond for a network namespace: a second process, which shares
+ * our memory, makes it meanwhile. It has ended when jail_enter() begins to give
+ * privileges up. */
+int jail_begin(struct err *err) MUST_CHECK;
 /* Before the first byte of any file is read: namespaces, root, user, capabilities.
  * @uid and @gid, when not 0, are who to be outside. */
 int jail_enter(uint32_t uid, uint32_t gid, struct err *err) MUST_CHECK;

@@ -56,15 +56,19 @@ static int fd_of(int32_t index)
 	return index < 0 ? -1 : fds[index];
 }
 
+/* Before the jail is shut: nothing of the guest's is looked at. */
+static int build_empty(struct err *err)
+{
+	int r = machine_create(&machine, fds[start.kvm], err);
+	arch_ask_ahead(fds[start.kvm]);
+	return r >= 0 ? machine_add_memory(&machine, start.memory_bytes, start.flags & VMM_START_SHARED, err) : r;
+}
+
 /* In the order that machine.h explains. */
 static int build(struct err *err)
 {
 	struct machine *m = &machine;
-	int r = machine_create(m, fds[start.kvm], err);
-	if (r >= 0)
-		r = machine_add_memory(m, start.memory_bytes, start.flags & VMM_START_SHARED, err);
-	if (r >= 0)
-		r = devices_map(m, &start, fds, err);
+	int r = devices_map(m, &start, fds, err);
 	const struct boot_info info = { start.cmdline, start.vcpus, start.n_devices, !(start.flags & VMM_START_NO_ACPI),
 					start.flags & VMM_START_UART };
 	if (r >= 0)
@@ -135,6 +139,10 @@ int monitor_run(int sock)
 		r = err_set(&err, ERR_INVALID, r, "read the start message");
 	else
 		r = check_start(fds_n, &err);
+	if (r >= 0)
+		r = jail_begin(&err);
+	if (r >= 0)
+		r = build_empty(&err);
 	if (r >= 0)
 		r = jail_enter(start.uid, start.gid, &err);
 	if (r >= 0)

@@ -43,15 +43,29 @@ static union {
 	uint8_t room[sizeof(struct kvm_cpuid2) + CPUID_MAX * sizeof(struct kvm_cpuid_entry2)];
 } cpuid;
 
+static bool is_cpuid_asked, is_cpuid_adapted;
+
+static int ask_cpuid(int kvm_fd)
+{
+	cpuid.head.nent = CPUID_MAX;
+	is_cpuid_asked = ioctl(kvm_fd, KVM_GET_SUPPORTED_CPUID, &cpuid) == 0;
+	return is_cpuid_asked ? 0 : -errno;
+}
+
+void arch_ask_ahead(int kvm_fd)
+{
+	/* What is wrong is told when it is asked again. */
+	(void)!ask_cpuid(kvm_fd);
+}
+
 static int read_cpuid(struct machine *m)
 {
-	if (cpuid.head.nent)
+	if (is_cpuid_adapted)
 		return 0;
-	cpuid.head.nent = CPUID_MAX;
-	if (ioctl(m->kvm_fd, KVM_GET_SUPPORTED_CPUID, &cpuid) < 0) {
-		cpuid.head.nent = 0;
-		return -errno;
-	}
+	int r = is_cpuid_asked ? 0 : ask_cpuid(m->kvm_fd);
+	if (r < 0)
+		return r;
+	is_cpuid_adapted = true;
 	bool has_deadline = ioctl(m->kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
 	for (unsigned i = 0; i < cpuid.head.nent; i++) {
 		struct kvm_cpuid_entry2 *e = &cpuid.head.entries[i];
