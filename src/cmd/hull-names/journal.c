@@ -66,7 +66,7 @@ static void read_orphans(int fd, int64_t now_ns, struct orphan **ret)
 	munmap((void *)(uintptr_t)j, sizeof(*j));
 }
 
-static void fill(struct journal_slot *slot, const char *id, const struct sockaddr_in *from, const uint8_t *data, size_t len, int64_t at_ns)
+static void fill(struct journal_slot *slot, const char id[NAMES_ID_SIZE], const struct sockaddr_in *from, const uint8_t *data, size_t len, int64_t at_ns)
 {
 	memcpy(slot->id, id, NAMES_ID_SIZE);
 	slot->from = *from;
@@ -128,7 +128,7 @@ int journal_open(int run_dirfd, struct journal_file *ret, struct orphan **ret_or
 	return 0;
 }
 
-void journal_write(struct journal_file *j, size_t i, const char *id, const struct sockaddr_in *from, const uint8_t *data, size_t len)
+void journal_write(struct journal_file *j, size_t i, const char id[NAMES_ID_SIZE], const struct sockaddr_in *from, const uint8_t *data, size_t len)
 {
 	if (i >= j->orphans_from)
 		return;

@@ -62,6 +62,6 @@ struct journal_file {
  * found in it, and stays there until journal_answered(). */
 int journal_open(int run_dirfd, struct journal_file *ret, struct orphan **ret_orphans) MUST_CHECK;
 /* Write a question into slot @i, and free it. */
-void journal_write(struct journal_file *j, size_t i, const char *id, const struct sockaddr_in *from, const uint8_t *data, size_t len);
+void journal_write(struct journal_file *j, size_t i, const char id[NAMES_ID_SIZE], const struct sockaddr_in *from, const uint8_t *data, size_t len);
 void journal_free(struct journal_file *j, size_t i);
 void journal_answered(struct journal_file *j, const struct orphan *orphan);

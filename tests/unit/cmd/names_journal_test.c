@@ -47,8 +47,9 @@ static size_t count(void)
 
 static void ask(size_t slot, const char *text)
 {
+	static const char id[NAMES_ID_SIZE] = "web";
 	struct sockaddr_in from = { .sin_family = AF_INET, .sin_port = 7 };
-	journal_write(&j, slot, "web", &from, (const uint8_t *)text, strlen(text));
+	journal_write(&j, slot, id, &from, (const uint8_t *)text, strlen(text));
 }
 
 static bool has(const char *text)

@@ -80,7 +80,7 @@ TEST(what_makes_no_sense)
 	s.magic++;
 	CHECK_EQ(files_start_fds(&s), 0);
 	s = good;
-	s.flags = 4;
+	s.flags = FILES_SMALL << 1;
 	CHECK_EQ(files_start_fds(&s), 0);
 	s = good;
 	s.shares[1].flags = 16;
