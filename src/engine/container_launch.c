@@ -344,8 +344,9 @@ int containers_launch(struct engine *engine, struct container *c, int *ret_sock,
 	if (r < 0 && !err_is_set(err))
 		err_set(err, ERR_SYSTEM, r, "start %s", c->name);
 	if (r < 0) {
-		/* Its monitor would keep the lock. */
-		cleanup_fd(&engine->ahead_sock);
+		/* What its monitor has made ahead would be made behind the clean-up. */
+		cleanup_fd(ret_sock);
+		monitor_leave(engine, c->id);
 		containers_start_failed(engine, c, err);
 	}
 	return r;

@@ -2,12 +2,17 @@
 #include "monitor_spawn.h"
 
 #include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cleanup.h"
 #include "monitor_proto.h"
 #include "program_start.h"
 #include "str.h"
+
+/* One that has started nothing ends as soon as it is scheduled. */
+#define LEAVE_TIMEOUT_MS 10000
 
 /* Whether it runs is asked with check(). */
 static int spawn(const char *libexec, const char *id, bool has_own_namespaces, int *ret_sock, pid_t *ret_pid, struct err *err)
@@ -51,6 +56,17 @@ void monitor_tell_described(struct engine *engine, const char *id)
 	/* One that has died is met when it is taken. */
 	if (engine->ahead_sock >= 0 && engine->ahead_makes_namespaces && str_eq(engine->ahead_id, id))
 		(void)!mon_send(engine->ahead_sock, MON_DESCRIBED, 0, 0, NULL, 0, NULL, 0);
+}
+
+void monitor_leave(struct engine *engine, const char *id)
+{
+	const struct timespec nap = { 0, 1000000 };
+	cleanup_fd(&engine->ahead_sock);
+	if (!str_eq(engine->ahead_id, id) || engine->ahead_pid <= 0)
+		return;
+	for (int i = 0; i < LEAVE_TIMEOUT_MS && waitpid(engine->ahead_pid, NULL, WNOHANG) == 0; i++)
+		nanosleep(&nap, NULL);
+	engine->ahead_pid = 0;
 }
 
 int monitor_take(struct engine *engine, const char *id, int *ret_sock, pid_t *ret_pid, struct err *err)

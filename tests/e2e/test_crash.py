@@ -299,6 +299,15 @@ class Crash(HullTest):
                     self.assertEqual(self.hull.out("port", "cc").splitlines(), ["81/tcp -> 0.0.0.0:18081", "81/tcp -> [::]:18081"])
                     self.hull.remove_all()
 
+    def test_a_start_that_fails_leaves_nothing(self):
+        """Of a container that stays: what was made ahead is not made behind the clean-up."""
+        scenario = next(s for s in SCENARIOS if s.name == "run with a policy")
+        passed = self.passed_by(scenario)
+        for point in ("start.hosts", "start.spec", "start.files", "start.monitor"):
+            with self.subTest(point):
+                self.assertIn(point, passed)
+                self.die_at(scenario, point, "enospc")
+
     def test_a_rename_is_made_whole(self):
         """With the new name recorded, everybody knows it after one command."""
         for point in ("rename.recorded", "rename.told"):
