@@ -311,17 +311,17 @@ static int prepare(struct launch *l, struct err *err)
 	if (r >= 0)
 		r = write_spec(l, err);
 	if (r == 0)
-		monitor_tell_described(l->engine, c->id);
-	if (r == 0)
 		r = FAULT("start.spec");
+	if (r == 0)
+		r = write_monitor_conf(l, err);
+	if (r == 0)
+		monitor_tell_described(l->engine, c->id);
+	if (r >= 0)
+		r = FAULT("start.files");
 	if (r == 0)
 		r = write_hosts(l, err);
 	if (r == 0)
 		r = FAULT("start.hosts");
-	if (r == 0)
-		r = write_monitor_conf(l, err);
-	if (r >= 0)
-		r = FAULT("start.files");
 	return r;
 }
 

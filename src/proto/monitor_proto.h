@@ -8,12 +8,13 @@
  * MON_PAYLOAD_MAX. One connection is one conversation:
  *
  * A spawned monitor touches nothing until the first message: a connection that
- * closes before it leaves nothing; after DESCRIBED alone, a control group.
+ * closes before it leaves nothing; after DESCRIBED alone, a control group and the
+ * state "created".
  *
- *   DESCRIBED             -> nothing: config.json is there, of a container for which
- *                            the monitor was spawned with "namespaces"; what it
- *                            says may be got ready for, under the workload's
- *                            lock. Before all others
+ *   DESCRIBED             -> nothing: config.json and monitor.conf are there, of a
+ *                            container for which the monitor was spawned with
+ *                            "namespaces"; what they say may be got ready for,
+ *                            under the workload's lock. Before all others
  *   START                 -> STARTED | ERROR   (only before the first start)
  *   ATTACH flags          -> OK, then STDOUT/STDERR..., at the end EXIT,
  *                            and to the OWNER of a workload with --rm REMOVED

@@ -235,7 +235,7 @@ def described_and_left():
     # What is made of the description is the workload's: not without its lock.
     w.wait_for(lambda: (w.run_dir / "lock").exists())
     w.hull.close()
-    assert w.gone() == 0 and not (w.run_dir / "state").exists()
+    assert w.gone() == 0 and w.state()["status"] == "created"
     return w
 
 

@@ -175,25 +175,6 @@ static int claim(struct monitor *m, const char *id)
 	return r;
 }
 
-/* The words that come before all others. False: no other will come. */
-static bool listen_early(struct monitor *m, const char *id)
-{
-	struct mon_msg msg;
-	while (wait_for_hull()) {
-		ssize_t n = recv(HULL_SOCKET, &msg, sizeof(msg), MSG_PEEK);
-		if (n <= 0)
-			return false;
-		if (n != (ssize_t)sizeof(msg) || msg.type != MON_DESCRIBED)
-			return true;
-		/* What the launcher makes of it has the workload's name: not without its
-		 * lock. What is wrong is told when it is to be started. */
-		if (recv(HULL_SOCKET, &msg, sizeof(msg), 0) > 0 && m->lock_fd < 0 && claim(m, id) == 0 &&
-		    run_state_lock(m->dirfd, &m->lock_fd) == 0)
-			launch_expect(m);
-	}
-	return false;
-}
-
 /* hull has gone, or thought better of it. The lock is held until nobody is left who
  * could make anything of the workload's. */
 static int leave(struct monitor *m)
@@ -204,18 +185,22 @@ static int leave(struct monitor *m)
 	return 0;
 }
 
-static int init(struct monitor *m, const char *id, struct err *err)
+static int lock(struct monitor *m, const char *id, struct err *err)
 {
-	struct run_state before;
 	int r = claim(m, id);
 	if (r < 0)
 		return err_set(err, ERR_SYSTEM, r, "open the workload's folders");
-	if (m->lock_fd < 0)
-		r = run_state_lock(m->dirfd, &m->lock_fd);
+	r = run_state_lock(m->dirfd, &m->lock_fd);
 	if (r < 0)
 		return err_set(err, ERR_CONFLICT, r, "another monitor has the workload");
 	FAULT_HERE("monitor.locked");
-	r = monitor_conf_read(m->dirfd, &m->conf, err);
+	return 0;
+}
+
+static int init(struct monitor *m, struct err *err)
+{
+	struct run_state before;
+	int r = monitor_conf_read(m->dirfd, &m->conf, err);
 	if (r == 0)
 		r = isolation_get((enum isolation_level)m->conf->isolation, &m->isolation, err);
 	if (r < 0)
@@ -232,6 +217,30 @@ static int init(struct monitor *m, const char *id, struct err *err)
 	lifecycle_save(m);
 	FAULT_HERE("monitor.created");
 	return 0;
+}
+
+/* The words that come before all others. False: no other will come. *ret is what came of
+ * taking the workload, once there was a word to do so, with @err. */
+static bool listen_early(struct monitor *m, const char *id, int *ret, struct err *err)
+{
+	struct mon_msg msg;
+	while (wait_for_hull()) {
+		ssize_t n = recv(HULL_SOCKET, &msg, sizeof(msg), MSG_PEEK);
+		if (n <= 0)
+			return false;
+		if (n != (ssize_t)sizeof(msg) || msg.type != MON_DESCRIBED)
+			return true;
+		if (recv(HULL_SOCKET, &msg, sizeof(msg), 0) <= 0 || *ret <= 0)
+			continue;
+		/* What the launcher makes of it has the workload's name: not without its
+		 * lock. */
+		*ret = lock(m, id, err);
+		if (*ret < 0)
+			continue;
+		launch_expect(m);
+		*ret = init(m, err);
+	}
+	return false;
 }
 
 int main(int argc, char **argv)
@@ -259,11 +268,14 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < CLIENTS_MAX; i++)
 		m->client[i].source.fd = -1;
 	launch_prepare(m, makes_ahead);
-	int early = init_early(m, &err);
-	if (!listen_early(m, argv[1]))
+	int r = init_early(m, &err) < 0 ? -EIO : 1;
+	if (!listen_early(m, argv[1], &r, &err))
 		return leave(m);
-	if (early < 0 || init(m, argv[1], &err) < 0) {
+	if (r > 0 && (r = lock(m, argv[1], &err)) == 0)
+		r = init(m, &err);
+	if (r < 0) {
 		(void)!mon_send_error(HULL_SOCKET, &err);
+		(void)leave(m);
 		return 1;
 	}
 	(void)!fd_set_nonblock(HULL_SOCKET, true);
@@ -271,7 +283,7 @@ int main(int argc, char **argv)
 	if (hull)
 		client_ready(hull, EPOLLIN); /* START is there already, most times */
 	monitor_late_init(m);
-	int r = m->loop.is_quitting ? 0 : loop_run(&m->loop);
+	r = m->loop.is_quitting ? 0 : loop_run(&m->loop);
 	if (m->lock_fd >= 0)
 		(void)unlinkat(m->dirfd, "ctl", 0);
 	client_close_all(m);
