@@ -196,7 +196,7 @@ class Run(HullTest):
 
     def test_nothing_is_mounted_over_proc(self):
         with tempfile.TemporaryDirectory() as d:
-            for where in ("/proc", "/proc/sys", "/proc/self/attr"):
+            for where in ("/proc", "/proc/sys", "/proc/self/task"):
                 done = self.hull("run", "--rm", "-v", f"{d}:{where}", "demo", "true", code=125)
                 self.assertIn("inside /proc", done.err, where)
             with open(f"{d}/up", "w", encoding="ascii") as f:
