@@ -101,16 +101,19 @@ class Workload:
                 text += f"{key}={item}\n"
         (self.run_dir / "monitor.conf").write_text(text)
 
-    def spawn(self):
+    def spawn(self, before=None):
+        """@before: what hull does before the monitor runs."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         fd = theirs.fileno()
+        self.hull = Conn(ours)
+        if before:
+            before()
 
         def setup():
             os.dup2(fd, 3)
             os.set_inheritable(3, True)
         self.process = subprocess.Popen([MONITOR, ID], env=self.env, preexec_fn=setup, close_fds=False)
         theirs.close()
-        self.hull = Conn(ours)
 
     def start(self, flags=OUT | ERR | OWNER):
         if flags is not None:
@@ -236,6 +239,19 @@ def described_and_left():
     w.wait_for(lambda: (w.run_dir / "lock").exists())
     w.hull.close()
     assert w.gone() == 0 and w.state()["status"] == "created"
+    return w
+
+
+@test
+def described_by_one_who_is_gone():
+    w = sh("true", spawn=False)
+
+    def say_and_die():
+        w.hull.send(DESCRIBED)
+        w.hull.close()
+    w.spawn(say_and_die)
+    # Another hull may have cleaned up since.
+    assert w.gone() == 0 and not (w.run_dir / "state").exists()
     return w
 
 

@@ -219,6 +219,14 @@ static int init(struct monitor *m, struct err *err)
 	return 0;
 }
 
+/* Whoever looks after a dead hull's container asks for the workload's lock: with it
+ * taken while hull lives, nothing is made that another one has already cleaned up. */
+static bool hull_is_there(void)
+{
+	struct pollfd p = { .fd = HULL_SOCKET, .events = POLLRDHUP };
+	return poll(&p, 1, 0) >= 0 && !(p.revents & (POLLHUP | POLLRDHUP));
+}
+
 /* The words that come before all others. False: no other will come. *ret is what came of
  * taking the workload, once there was a word to do so, with @err. */
 static bool listen_early(struct monitor *m, const char *id, int *ret, struct err *err)
@@ -237,6 +245,8 @@ static bool listen_early(struct monitor *m, const char *id, int *ret, struct err
 		*ret = lock(m, id, err);
 		if (*ret < 0)
 			continue;
+		if (!hull_is_there())
+			return false;
 		launch_expect(m);
 		*ret = init(m, err);
 	}
