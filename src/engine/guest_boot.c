@@ -2,6 +2,7 @@
 #include "guest_boot.h"
 
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "guest_kernel.h"
@@ -10,6 +11,8 @@
 
 #define KERNEL_BYTES (64ull << 20)
 #define GUEST_CPUS_MAX 32u
+/* The guest's map of them is 16 MB then. */
+#define MAPPED_LAYERS_MAX_BYTES (1ull << 30)
 /* So many can come to be while it runs: one that is not there costs a thread. */
 #define GUEST_CPUS_LATER 4u
 #define DEFAULT_MEMORY_BYTES (512ull << 20)
@@ -76,17 +79,20 @@ int guest_boot_check(const struct container_config *c, struct err *err)
 	return 0;
 }
 
-static int add_layers(struct engine *engine, const struct strv *diffids, struct strv *ret, struct err *err)
+static int add_layers(struct engine *engine, const struct strv *diffids, struct strv *ret, uint64_t *ret_bytes, struct err *err)
 {
+	*ret_bytes = 0;
 	for (size_t i = 0; i < diffids->n; i++) {
 		CLEANUP_FREE char *path = str_printf("%s/layers/%s.erofs", engine->root, digest_hex(diffids->v[i]));
-		if (access(path, F_OK) < 0) {
+		struct stat st;
+		if (stat(path, &st) < 0) {
 			int r = err_set(err, ERR_UNSUPPORTED, 0, "the image's layers are directories, which a guest cannot mount");
 			err_why(err, "this host has no EROFS, so they were unpacked when the image was pulled");
 			err_hint(err, "--isolation=container");
 			return r;
 		}
 		strv_add(ret, path);
+		*ret_bytes += (uint64_t)st.st_size;
 	}
 	return 0;
 }
@@ -109,16 +115,19 @@ int guest_boot_prepare(struct engine *engine, const struct container *c, const s
 	int64_t limit = spec->resources.memory_limit_bytes;
 	CLEANUP_GUEST_KERNEL struct guest_kernel *kernel = NULL;
 	CLEANUP_FREE char *agent = str_printf("%s/hull-agent", engine->libexec);
+	uint64_t layers_bytes = 0;
 	int r = guest_kernel_find(engine->root, use_of(c->level), NULL, &kernel, err);
 	if (r == 0)
 		r = initramfs_ensure(engine->root, kernel, agent, &g->initramfs, err);
 	if (r == 0)
-		r = add_layers(engine, diffids, &g->layer_files, err);
+		r = add_layers(engine, diffids, &g->layer_files, &layers_bytes, err);
 	if (r < 0)
 		return r;
 	g->kernel = str_dup(kernel->path);
-	/* hull's own have none: they start sooner. */
+	/* hull's own have none: they start sooner. But they have what maps layers as memory,
+	 * which Debian's would have to load first. */
 	g->has_no_acpi = kernel->use == GUEST_KERNEL_MICROVM && kernel->origin == GUEST_KERNEL_BUILT;
+	g->has_dax = g->has_no_acpi && layers_bytes <= MAPPED_LAYERS_MAX_BYTES;
 	g->supervisor = str_printf("%s/hull-guest", engine->libexec);
 	g->run_dir = str_printf("%s/workloads/%s", engine->run, c->id);
 	/* Taken as it is used. More than the limit leaves room for a higher one. */

@@ -30,7 +30,7 @@ static bool test_wants(const char *what)
 }
 
 /* A mounted but not attached file system in a descriptor, or a negative errno. */
-static int erofs_fsmount(const char *source)
+static int erofs_fsmount(const char *source, bool has_dax)
 {
 	CLEANUP_FD int fs = (int)syscall(SYS_fsopen, "erofs", FSOPEN_CLOEXEC);
 	if (fs < 0)
@@ -39,16 +39,29 @@ static int erofs_fsmount(const char *source)
 		return -errno;
 	if (syscall(SYS_fsconfig, fs, FSCONFIG_SET_FLAG, "ro", NULL, 0) < 0)
 		return -errno;
+	if (has_dax && syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "dax", "always", 0) < 0)
+		return -errno;
 	if (syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
 		return -errno;
 	int mnt = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_RDONLY);
 	return mnt < 0 ? -errno : mnt;
 }
 
+static int attach(int mnt, const char *target)
+{
+	return syscall(SYS_move_mount, mnt, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH) < 0 ? -errno : 0;
+}
+
+int erofs_mount_memory(const char *device, const char *target)
+{
+	CLEANUP_FD int mnt = erofs_fsmount(device, true);
+	return mnt < 0 ? mnt : attach(mnt, target);
+}
+
 int erofs_mount_file(const char *path, const char *target)
 {
 	CLEANUP_FD int loop = -1;
-	CLEANUP_FD int mnt = test_wants("loop") ? -ENOTBLK : erofs_fsmount(path);
+	CLEANUP_FD int mnt = test_wants("loop") ? -ENOTBLK : erofs_fsmount(path, false);
 	/* "Block device required": a kernel before 6.12, or one built without
 	 * CONFIG_EROFS_FS_BACKED_BY_FILE. */
 	if (mnt == -ENOTBLK) {
@@ -59,13 +72,9 @@ int erofs_mount_file(const char *path, const char *target)
 		loop = loop_attach_readonly(file, device);
 		if (loop < 0)
 			return loop;
-		mnt = erofs_fsmount(device);
+		mnt = erofs_fsmount(device, false);
 	}
-	if (mnt < 0)
-		return mnt;
-	if (syscall(SYS_move_mount, mnt, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH) < 0)
-		return -errno;
-	return 0;
+	return mnt < 0 ? mnt : attach(mnt, target);
 }
 
 int mount_is_root(const char *path)

@@ -11,6 +11,9 @@
  * -ENODEV when the kernel has no EROFS, -EINVAL or -EUCLEAN when the file is no
  * valid image. */
 int erofs_mount_file(const char *path, const char *target) MUST_CHECK;
+/* The same of a device that is memory: files are mapped where they are (DAX), without a
+ * copy in the page cache. */
+int erofs_mount_memory(const char *device, const char *target) MUST_CHECK;
 /* 1 when @path is the root of a mount, 0 when it is not or does not exist, or a
  * negative errno. One system call. */
 int mount_is_root(const char *path) MUST_CHECK;

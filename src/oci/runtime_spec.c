@@ -448,6 +448,7 @@ static int get_guest(const struct json *guest, struct spec_guest *g, struct err 
 	if (r == 0 && memory < 0)
 		return bad(err, "guest");
 	g->memory_bytes = (uint64_t)memory;
+	g->has_dax = json_get_bool(guest, "dax", false);
 	g->has_no_acpi = json_get_bool(guest, "noAcpi", false);
 	if (r == 0)
 		r = get_u32(guest, "cpus", &g->cpus, err);

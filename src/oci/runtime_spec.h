@@ -172,6 +172,7 @@ struct spec_guest {
 	struct strv layer_files; /* EROFS, of the same order and number as layers */
 	uint64_t memory_bytes;
 	uint32_t cpus, cpus_max; /* at the start; and as many can be there while it runs (0: no more) */
+	bool has_dax;     /* its kernel maps files of layers where they are: one memory for all guests */
 	bool has_no_acpi; /* the kernel was built without: it is told of devices otherwise */
 };
 

@@ -350,6 +350,8 @@ static void write_guest(struct json_writer *w, const struct spec_guest *g)
 	kv_i64_if(w, "memory", (int64_t)g->memory_bytes);
 	kv_i64_if(w, "cpus", g->cpus);
 	kv_i64_if(w, "cpusMax", g->cpus_max);
+	if (g->has_dax)
+		jw_kv_bool(w, "dax", true);
 	if (g->has_no_acpi)
 		jw_kv_bool(w, "noAcpi", true);
 	jw_object_end(w);

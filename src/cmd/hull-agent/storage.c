@@ -23,7 +23,9 @@ static int mount_layers(struct runtime_spec *spec, struct err *err)
 		snprintf(target, sizeof(target), AGENT_LAYERS_DIR "/%zu", i);
 		int r = str_starts_with(files->v[i], AGENT_HOST_DIR "/") ? mount_host() : 0;
 		if (r == 0)
-			r = mkdir(target, 0700) < 0 ? -errno : erofs_mount_file(files->v[i], target);
+			r = mkdir(target, 0700) < 0         ? -errno :
+			    spec->guest.has_dax                ? erofs_mount_memory(files->v[i], target) :
+								 erofs_mount_file(files->v[i], target);
 		if (r < 0)
 			return err_set(err, ERR_SYSTEM, r, "mount the layer %s in the guest", files->v[i]);
 		strv_add(&spec->layers, target);

@@ -30,7 +30,7 @@ struct guest_machine {
 struct guest_level {
 	enum isolation_level level;
 	/* The device of layer @i as the guest names it. */
-	void (*layer_device)(size_t i, char *ret, size_t size);
+	void (*layer_device)(const struct runtime_spec *spec, size_t i, char *ret, size_t size);
 	/* In the supervisor-to-be: start the machine as a child, in @cgroup, with
 	 * its interfaces joined to their bridges. It dies with the caller. */
 	int (*boot)(const struct runtime_spec *spec, const struct cgroup *cgroup, int files, struct guest_machine *ret, struct err *err);

@@ -152,7 +152,7 @@ static void set_places(const struct guest_level *level, const struct runtime_spe
 	strv_free(&inside->guest.layer_files);
 	inside->layers = inside->guest.layer_files = (struct strv){ 0 };
 	for (size_t i = 0; i < spec->guest.layer_files.n; i++) {
-		level->layer_device(i, device, sizeof(device));
+		level->layer_device(spec, i, device, sizeof(device));
 		strv_add(&inside->guest.layer_files, device);
 	}
 	if (inside->upper) {

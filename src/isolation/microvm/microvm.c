@@ -10,9 +10,9 @@
 #include "net_tap.h"
 #include "vm_boot.h"
 
-static void layer_device(size_t i, char *ret, size_t size)
+static void layer_device(const struct runtime_spec *spec, size_t i, char *ret, size_t size)
 {
-	snprintf(ret, size, VM_LAYER_FORMAT, i + 1);
+	snprintf(ret, size, "%s%zu", spec->guest.has_dax ? VM_LAYERS_MAPPED : VM_LAYERS_DISK, i + 1);
 }
 
 static const struct guest_level level = { .level = ISOLATION_MICROVM, .layer_device = layer_device, .boot = vm_boot,

@@ -28,6 +28,8 @@
 /* Windows for networks that are connected while it runs. The guest's kernel reads three
  * registers of each at its start. */
 #define SPARE_NETWORKS 4
+/* hull's own kernel has these drivers built in, which would make links by themselves. */
+#define OWN_KERNEL_WORDS " dummy.numdummies=0 ifb.numifbs=0"
 #define BOOT_TIMEOUT_MS 60000
 #define PAGE_BYTES 4096
 #define LINE_BYTES 200
@@ -77,7 +79,7 @@ static struct vmm_device *add_device(struct boot *b, enum vmm_device_kind kind)
 static int add_layers(struct boot *b, struct err *err)
 {
 	const struct strv *files = &b->spec->guest.layer_files;
-	struct vmm_device *d = add_device(b, VMM_DEVICE_BLK);
+	struct vmm_device *d = add_device(b, b->spec->guest.has_dax ? VMM_DEVICE_PMEM : VMM_DEVICE_BLK);
 	int32_t place;
 	int r = 0;
 	d->flags = VMM_DEVICE_READONLY;
@@ -129,8 +131,8 @@ static int describe(struct boot *b, struct err *err)
 	 * memory goes back to the host in pieces of 64 KiB: in those of 2 MiB, the kernel's own
 	 * choice, most of what a workload has used and freed would stay. */
 	snprintf(s->cmdline, sizeof(s->cmdline),
-		 "console=ttyS0 quiet panic=-1 reboot=k i8042.noaux pci=off page_reporting.page_reporting_order=4 maxcpus=%u hull.agent=vsock:%d", cpus,
-		 AGENT_PORT);
+		 "console=ttyS0 quiet panic=-1 reboot=k i8042.noaux pci=off page_reporting.page_reporting_order=4 maxcpus=%u hull.agent=vsock:%d%s", cpus,
+		 AGENT_PORT, g->has_no_acpi ? OWN_KERNEL_WORDS : "");
 	int r = add_file(b, KVM_DEVICE, O_RDWR, &s->kvm, err);
 	if (r < 0)
 		return r;

@@ -9,7 +9,7 @@
 #include "container.h"
 #include "uml.h"
 
-static void layer_device(size_t i, char *ret, size_t size)
+static void layer_device(const struct runtime_spec *spec, size_t i, char *ret, size_t size)
 {
 	if (i < UML_DISKS_MAX)
 		snprintf(ret, size, "/dev/ubd%c", (char)('a' + i));

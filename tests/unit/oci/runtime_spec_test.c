@@ -39,7 +39,7 @@ static const char full[] =
 	"\"hostName\":\"v0\",\"mac\":\"02:42:00:00:00:02\",\"address4\":\"10.0.0.2/24\",\"gateway4\":\"10.0.0.1\",\"mtu\":1400}],"
 	"\"ports\":[{\"protocol\":\"tcp\",\"hostIp\":\"127.0.0.1\",\"hostPort\":80,\"containerPort\":8080,"
 	"\"containerIp\":\"10.0.0.2\"}],\"guest\":{\"kernel\":\"/k\",\"initramfs\":\"/ir\",\"supervisor\":\"/hg\",\"runDir\":\"/r/w\","
-	"\"layerFiles\":[\"/l.erofs\"],\"memory\":536870912,\"cpus\":1,\"cpusMax\":4}}}";
+	"\"layerFiles\":[\"/l.erofs\"],\"memory\":536870912,\"cpus\":1,\"cpusMax\":4,\"dax\":true}}}";
 
 TEST(write_then_parse_loses_nothing)
 {
