@@ -212,7 +212,7 @@ class Limits(HullTest):
         """It is held, and killed whole, while it forks."""
         need_controllers("pids")
         self.hull("run", "-d", "--name", "fb", "--pids-limit", "60", *(("--cpus", "0.5") if has_controller("cpu") else ()), *NONE, "demo",
-                  "sh", "-c", "f() { f & f & sleep 60; }; f; sleep 600")
+                  "sh", "-c", "f() { f & f & sleep 60; }; f & exec sleep 600")
         # Nobody else gets in to look at a guest's own group: it says so itself.
         full = (lambda: "can't fork" in self.hull("logs", "fb").err) if OWN_KERNEL else (
             lambda: self.value("fb", "pids.events", "pids.events") != "max 0")
