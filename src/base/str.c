@@ -432,6 +432,17 @@ void strv_split(struct strv *sv, const char *s, char sep)
 	}
 }
 
+static int by_bytes(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+void strv_sort(struct strv *sv)
+{
+	if (sv->n)
+		qsort(sv->v, sv->n, sizeof(*sv->v), by_bytes);
+}
+
 char *strv_join(const struct strv *sv, const char *sep)
 {
 	CLEANUP_BUF struct buf b = BUF_INIT(SIZE_MAX / 2);

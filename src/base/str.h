@@ -65,6 +65,7 @@ void strv_add(struct strv *sv, const char *s);       /* copies */
 void strv_take(struct strv *sv, char *s);            /* takes ownership */
 void strv_printf(struct strv *sv, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void strv_extend(struct strv *sv, const struct strv *more); /* copies */
+void strv_sort(struct strv *sv); /* by bytes */
 bool strv_contains(const struct strv *sv, const char *s);
 /* Split at @sep; "a,,b" gives three entries, "" gives none. */
 void strv_split(struct strv *sv, const char *s, char sep);

@@ -92,19 +92,13 @@ bool value_is_true(const struct json *v)
 	}
 }
 
-static int by_bytes(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 void value_keys(const struct json *object, struct strv *ret)
 {
 	const char *key;
 	struct json *member;
 	for (void *it = NULL; (it = json_object_next(object, it, &key, &member));)
 		strv_add(ret, key);
-	if (ret->n)
-		qsort(ret->v, ret->n, sizeof(*ret->v), by_bytes);
+	strv_sort(ret);
 }
 
 int value_print(struct buf *out, const struct json *v)

@@ -121,12 +121,6 @@ static int check_filter(const struct strv *filter, struct err *err)
 
 /* ---- output ---- */
 
-static int by_name(const void *a, const void *b)
-{
-	const char *x = *(const char *const *)a, *y = *(const char *const *)b;
-	return strcmp(x, y);
-}
-
 /* As Docker prints it: local time, always nine digits. */
 static void print_time(int64_t wall_ns)
 {
@@ -146,8 +140,7 @@ static void print_line(struct event_row *e)
 {
 	print_time(e->wall_ns);
 	printf(" %s %s %s", e->type, e->action, e->actor);
-	if (e->attributes.n)
-		qsort(e->attributes.v, e->attributes.n, sizeof(char *), by_name);
+	strv_sort(&e->attributes);
 	for (size_t i = 0; i < e->attributes.n; i++)
 		printf("%s%s", i ? ", " : " (", e->attributes.v[i]);
 	printf("%s\n", e->attributes.n ? ")" : "");

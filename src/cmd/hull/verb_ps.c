@@ -89,11 +89,6 @@ struct ps_details {
 	size_t volumes;
 };
 
-static int by_name(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 static void read_details(struct engine *engine, struct container *c, bool no_trunc, struct ps_details *ret)
 {
 	CLEANUP_BUF struct buf text = BUF_INIT(OBJECT_MAX);
@@ -117,8 +112,7 @@ static void read_details(struct engine *engine, struct container *c, bool no_tru
 		struct json *joined = json_get(json_get(object, "NetworkSettings"), "Networks"), *value;
 		for (void *it = NULL; (it = json_object_next(joined, it, &key, &value));)
 			strv_add(&networks, key);
-		if (networks.n > 1)
-			qsort(networks.v, networks.n, sizeof(*networks.v), by_name);
+		strv_sort(&networks);
 		if (mode && str_starts_with(mode, "container:"))
 			strv_add(&networks, mode);
 	}

@@ -62,6 +62,7 @@ static int list_tags(struct store *store, const struct reference *ref, struct st
 				strv_add(ret, suffix + 1);
 		}
 	image_list_free(list, n);
+	strv_sort(ret);
 	if (r >= 0 && !ret->n)
 		return err_set(err, ERR_NOT_FOUND, 0, "An image does not exist locally with the tag: %s", reference_familiar(name));
 	return r;
