@@ -85,6 +85,20 @@ class Mounts(HullTest):
         os.chmod(self.dir / "file", 0o600)
         self.assertIn("Permission denied", self.sh("cat /m/file 2>&1; true", "-v", f"{self.dir}:/m", "-u", "user"))
 
+    def test_idmap_is_kept_or_refused(self):
+        os.chown(self.dir / "file", 33, 44)
+        stat = "stat -c %u:%g /m/file; touch /m/own; stat -c %u:%g /m/own"
+        for words in (("-v", f"{self.dir}:/m:idmap"), ("--mount", f"type=bind,src={self.dir},dst=/m,idmap")):
+            self.assertEqual(self.sh(stat, *words).split(), ["33:44", "0:0"])
+            self.assertEqual(((self.dir / "own").stat().st_uid, (self.dir / "own").stat().st_gid), (0, 0))
+            (self.dir / "own").unlink()
+        self.sh("touch /m/file /m/own; chown 5:6 /m/own", "-v", "mapped:/m:idmap")
+        self.assertEqual(self.sh("stat -c %u:%g /m/file /m/own", "-v", "mapped:/m:idmap").split(), ["0:0", "5:6"])
+        self.hull("volume", "rm", "mapped")
+        # A file system that cannot is shown as it is where nobody insists, and refused where somebody does.
+        self.sh("ls /m", "-v", "/proc/sys:/m")
+        self.assertIn("/proc/sys", self.refused("-v", "/proc/sys:/m:idmap"))
+
     def test_u_hands_over(self):
         (self.dir / "below").mkdir()
         (self.dir / "below/link").symlink_to("/etc/passwd")
