@@ -370,6 +370,31 @@ void containers_start_failed(struct engine *engine, struct container *c, const s
 		unlinkat(dir, "state", 0);
 }
 
+/* Of one that is removed while it runs: as if it had been killed before. */
+static int record_kill(struct engine *engine, const struct container *c, struct err *err)
+{
+	int64_t now = clock_wall_ns();
+	int r = c->is_new && c->run.started_ns ? event_record_container_at(engine, c, c->run.started_ns, "start", NULL, err) : 0;
+	if (r >= 0)
+		r = event_record_container_at(engine, c, now, "kill", "signal=9", err);
+	return r < 0 ? r : event_record_container_at(engine, c, now, "die", "exitCode=137", err);
+}
+
+/* From here on it is nobody's but ours; should we die, recovery goes on. */
+static int mark_removal(struct engine *engine, struct container *c, bool volumes, struct err *err)
+{
+	CLEANUP_DB_TX struct db_tx tx = { 0 };
+	int r = db_tx_begin(engine->db, &tx, err);
+	if (r == 0)
+		r = db_run(engine->db, err, "UPDATE containers SET status = 4, owner_pid = ?, owner_ticks = ?, auto_remove = ?, is_new = 0 WHERE id = ?",
+			   "iiis", (int64_t)getpid(), (int64_t)state_process_ticks(getpid()), (int64_t)volumes, c->id);
+	if (r == 0)
+		return err_set(err, ERR_NOT_FOUND, 0, "No such container: %s", c->name);
+	if (r > 0 && (c->status == CONTAINER_RUNNING || c->status == CONTAINER_PAUSED))
+		r = record_kill(engine, c, err);
+	return r < 0 ? r : db_tx_commit(&tx, err);
+}
+
 int containers_remove(struct engine *engine, const char *name, bool force, bool volumes, struct err *err)
 {
 	CLEANUP_CONTAINER_LOCK struct engine *locked = engine;
@@ -388,12 +413,8 @@ int containers_remove(struct engine *engine, const char *name, bool force, bool 
 		err_hint(err, "hull rm -f %s", c->name);
 		return err->errnum ? err->errnum : -EBUSY;
 	}
-	/* From here on it is nobody's but ours; should we die, recovery goes on. */
-	r = db_run(engine->db, err, "UPDATE containers SET status = 4, owner_pid = ?, owner_ticks = ?, auto_remove = ? WHERE id = ?", "iiis",
-		   (int64_t)getpid(), (int64_t)state_process_ticks(getpid()), (int64_t)volumes, c->id);
-	if (r == 0)
-		return err_set(err, ERR_NOT_FOUND, 0, "No such container: %s", name);
-	if (r > 0)
+	r = mark_removal(engine, c, volumes, err);
+	if (r >= 0)
 		r = FAULT("rm.marked");
 	return r < 0 ? r : container_remove_everything(engine, c, volumes, err);
 }

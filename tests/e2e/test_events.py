@@ -31,6 +31,23 @@ class Events(HullTest):
         self.assertRegex(line, r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}(Z|[+-]\d\d:\d\d) container die [0-9a-f]{64} "
                                r"\(exitCode=3, image=demo, l=v, name=ee\)$")
 
+    def test_removed_while_it_runs(self):
+        for name, pause in (("forced", False), ("paused", True)):
+            with self.subTest(name):
+                self.hull("run", "-d", "--name", name, "--network", "none", "demo", "sleep", "600")
+                if pause:
+                    self.hull("pause", name)
+                events = self.since()
+                self.hull("rm", "-f", name)
+                text = events("-f", "type=container")
+                self.assertEqual(self.actions(text), ["kill", "die", "destroy"])
+                self.assertIn("signal=9", text)
+                self.assertIn("exitCode=137", text)
+        self.hull("create", "--name", "made", "--network", "none", "demo", "true")
+        events = self.since()
+        self.hull("rm", "-f", "made")
+        self.assertEqual(self.actions(events("-f", "type=container")), ["destroy"])
+
     def test_verbs(self):
         events = self.since()
         ident = self.hull.out("run", "-d", "--name", "vv", "--network", "none", "demo", "sleep", "600")
