@@ -274,7 +274,8 @@ static int check_unused(struct engine *engine, const struct network *n, struct e
 	return r;
 }
 
-/* From now on it is this process's to remove. */
+/* From now on it is this process's to remove; the number's sign tells recovery that it
+ * was there, and that its end is to be told. */
 static int claim(struct engine *engine, const char *name, bool unless_joined, struct network **ret, struct err *err)
 {
 	CLEANUP_DB_TX struct db_tx tx = { 0 };
@@ -292,7 +293,7 @@ static int claim(struct engine *engine, const char *name, bool unless_joined, st
 	    (r = db_query_i64(engine->db, &one, err, "SELECT 1 FROM endpoints WHERE network = ? LIMIT 1", "s", n->name)) > 0)
 		r = err_set(err, ERR_CONFLICT, 0, "network %s is in use", n->name);
 	if (r == 0)
-		r = db_run(engine->db, err, "UPDATE networks SET owner_pid = ?, owner_ticks = ? WHERE name = ?", "iis", (int64_t)self,
+		r = db_run(engine->db, err, "UPDATE networks SET owner_pid = ?, owner_ticks = ? WHERE name = ?", "iis", -(int64_t)self,
 			   (int64_t)state_process_ticks(self), n->name);
 	if (r >= 0)
 		r = db_tx_commit(&tx, err);
@@ -424,16 +425,19 @@ int networks_prune(struct engine *engine, const struct network_filter *filter, s
 static int recover_networks(struct engine *engine, struct err *err)
 {
 	CLEANUP_DB_STMT struct db_stmt *row = NULL;
-	CLEANUP_STRV struct strv names = { 0 };
+	CLEANUP_STRV struct strv made = { 0 }, removed = { 0 };
 	int r = db_query(engine->db, &row, err, "SELECT name, owner_pid, owner_ticks FROM networks WHERE owner_pid <> 0", "");
-	while (r >= 0 && (r = db_next(row, err)) > 0)
-		if (state_process_ticks((int32_t)db_i64(row, 1)) != (uint64_t)db_i64(row, 2))
-			strv_add(&names, db_text(row, 0));
-	for (size_t i = 0; r >= 0 && i < names.n; i++) {
+	while (r >= 0 && (r = db_next(row, err)) > 0) {
+		int64_t owner = db_i64(row, 1);
+		if (state_process_ticks((int32_t)(owner < 0 ? -owner : owner)) != (uint64_t)db_i64(row, 2))
+			strv_add(owner < 0 ? &removed : &made, db_text(row, 0));
+	}
+	for (size_t i = 0; r >= 0 && i < made.n + removed.n; i++) {
 		CLEANUP_NETWORK struct network *n = NULL;
-		r = network_get_any(engine, names.v[i], &n, err);
+		bool was_there = i >= made.n;
+		r = network_get_any(engine, was_there ? removed.v[i - made.n] : made.v[i], &n, err);
 		if (r > 0)
-			r = forget(engine, n, NULL, err);
+			r = forget(engine, n, was_there ? "destroy" : NULL, err);
 	}
 	return r;
 }

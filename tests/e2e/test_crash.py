@@ -308,6 +308,20 @@ class Crash(HullTest):
                 self.assertIn(point, passed)
                 self.die_at(scenario, point, "enospc")
 
+    def test_the_end_of_a_network_is_told_once(self):
+        """By whoever goes on with its removal; one that was never made has no end."""
+        for verb, actions in (("rm", ["destroy"]), ("create", [])):
+            for point in ("network.claimed", "network.link_gone") if verb == "rm" else ("network.row", "network.made"):
+                with self.subTest(point):
+                    if verb == "rm":
+                        self.hull("network", "create", "net")
+                    start = time.time()
+                    done = self.hull("network", verb, "net", code=None, env={"HULL_FAULT": f"{point}:1:kill"})
+                    self.assertLess(done.returncode, 0)
+                    self.assertNotIn("net", self.hull.out("network", "ls", "--format", "{{.Name}}").splitlines())
+                    told = self.hull.out("events", "--since", f"{start:.9f}", "--until", "0s", "-f", "type=network", "--format", "{{.Action}}")
+                    self.assertEqual(told.split(), actions)
+
     def test_a_rename_is_made_whole(self):
         """With the new name recorded, everybody knows it after one command."""
         for point in ("rename.recorded", "rename.told"):
