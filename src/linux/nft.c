@@ -53,6 +53,8 @@ int nft_run(const char *script, struct err *err)
 	posix_spawn_file_actions_adddup2(&actions, in[0], 0);
 	posix_spawn_file_actions_adddup2(&actions, out[1], 1);
 	posix_spawn_file_actions_adddup2(&actions, out[1], 2);
+	/* Locks of ours are not to be held by the midst of an execve. */
+	posix_spawn_file_actions_addclosefrom_np(&actions, 3);
 	int r = posix_spawn(&pid, "/usr/sbin/nft", &actions, NULL, argv, environ);
 	if (r == ENOENT)
 		r = posix_spawnp(&pid, "nft", &actions, NULL, argv, environ);

@@ -38,7 +38,9 @@ static struct job {
 static int child(void *arg)
 {
 	struct job *j = arg;
-	if (dup2(j->fd, PLACE) == PLACE)
+	/* Not left to close-on-exec, which comes in the midst of execve(2): a lock of a caller
+	 * that dies then would seem to be held. The table of descriptors is the child's own. */
+	if (dup2(j->fd, PLACE) == PLACE && close_range(PLACE + 1, ~0U, 0) == 0)
 		execve(j->path, j->argv, environ);
 	atomic_store(&j->errnum, errno);
 	return 127;

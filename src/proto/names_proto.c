@@ -68,6 +68,9 @@ int names_spawn(int run_dirfd, const char *path, pid_t *ret_pid)
 	posix_spawnattr_setsigdefault(&attr, &all);
 	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
 	int r = posix_spawn_file_actions_adddup2(&actions, lock, NAMES_LOCK_FD);
+	/* Locks of ours are not to be held by the midst of an execve. */
+	if (r == 0)
+		r = posix_spawn_file_actions_addclosefrom_np(&actions, NAMES_LOCK_FD + 1);
 	if (r == 0)
 		r = posix_spawn(ret_pid, path, &actions, &attr, argv, environ);
 	posix_spawnattr_destroy(&attr);

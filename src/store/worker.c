@@ -50,6 +50,10 @@ static int spawn(const char *path, const char *const *argv, const int *fds, size
 	int r = 0;
 	for (size_t i = 0; r == 0 && i < n; i++)
 		r = posix_spawn_file_actions_adddup2(&actions, fds[i], (int)i);
+	/* Before the execve: in the midst of one close-on-exec has not happened yet, and a
+	 * lock of a hull that dies then would seem to be held. */
+	if (r == 0)
+		r = posix_spawn_file_actions_addclosefrom_np(&actions, n < 3 ? 3 : (int)n);
 	if (r == 0)
 		r = posix_spawn(ret, path, &actions, &attr, (char *const *)(uintptr_t)argv, bare_env ? no_env : environ);
 	posix_spawnattr_destroy(&attr);

@@ -120,6 +120,9 @@ static int spawn(const char *path, int theirs, pid_t *ret_pid)
 	posix_spawnattr_setsigdefault(&attr, &all);
 	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
 	int r = posix_spawn_file_actions_adddup2(&actions, theirs, PROXY_FD);
+	/* The lock of ours is not to be held by the midst of an execve. */
+	if (r == 0)
+		r = posix_spawn_file_actions_addclosefrom_np(&actions, PROXY_FD + 1);
 	if (r == 0)
 		r = posix_spawn(ret_pid, path, &actions, &attr, argv, environ);
 	posix_spawnattr_destroy(&attr);

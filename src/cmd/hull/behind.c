@@ -24,6 +24,8 @@ void behind_run(const char *verb)
 	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSID);
 	for (int fd = 0; fd <= 2; fd++)
 		posix_spawn_file_actions_addopen(&actions, fd, "/dev/null", O_RDWR, 0);
+	/* Locks of ours are not to be held by the midst of an execve. */
+	posix_spawn_file_actions_addclosefrom_np(&actions, 3);
 	(void)!posix_spawn(&pid, "/proc/self/exe", &actions, &attr, (char *const *)(uintptr_t)argv, environ);
 	posix_spawnattr_destroy(&attr);
 	posix_spawn_file_actions_destroy(&actions);
