@@ -183,7 +183,7 @@ static int compile_network(struct engine *engine, const struct network *n, struc
 	int r = network_rules_read(engine, n->name, &ret->rules, err);
 	if (r == 0)
 		r = compile(&ret->rules, &ret->list, err);
-	ret->policy = (struct policy){ policy_name(n->id, ret->name), n->bridge, ret->list, ret->rules.n };
+	ret->policy = (struct policy){ policy_name(n->id, ret->name), n->bridge, ret->list, ret->rules.n, n->vlan != 0 };
 	return r;
 }
 
@@ -201,13 +201,24 @@ int network_policy_apply(struct engine *engine, const struct network *n, struct 
 	return r;
 }
 
+/* As net_bridge.h names the port. */
+static char *uplink_of(const struct network *n)
+{
+	return str_printf("%s.%d", n->parent, n->vlan);
+}
+
 int network_policy_ensure(struct engine *engine, const struct network *n, struct err *err)
 {
 	char name[POLICY_NAME_SIZE];
 	if (!n->is_isolated || n->driver != DRIVER_BRIDGE)
 		return 0;
-	int there = firewall_policy_is_there(policy_name(n->id, name), err);
-	return there < 0 ? there : there ? 0 : network_policy_apply(engine, n, err);
+	int r = firewall_policy_is_there(policy_name(n->id, name), err);
+	if (r == 0)
+		r = network_policy_apply(engine, n, err);
+	if (r < 0 || !n->vlan)
+		return r < 0 ? r : 0;
+	CLEANUP_FREE char *port = uplink_of(n);
+	return firewall_uplink_ensure(name, n->bridge, port, err);
 }
 
 int network_policy_clear(struct engine *engine, const struct network *n, struct err *err)
@@ -216,7 +227,10 @@ int network_policy_clear(struct engine *engine, const struct network *n, struct 
 	(void)engine;
 	if (!n->is_isolated || n->driver != DRIVER_BRIDGE || !n->bridge[0])
 		return 0;
-	return firewall_policy_clear(policy_name(n->id, name), n->bridge, err);
+	policy_name(n->id, name);
+	CLEANUP_FREE char *port = n->vlan ? uplink_of(n) : NULL;
+	int r = port ? firewall_uplink_clear(name, port, err) : 0;
+	return r < 0 ? r : firewall_policy_clear(name, n->bridge, err);
 }
 
 /* ---- containers ---- */

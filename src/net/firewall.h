@@ -25,6 +25,9 @@ int firewall_forget(const struct net_bridge *bridge, struct err *err) MUST_CHECK
  * were flushed: then everything in it has to be made again). */
 int firewall_is_there(struct err *err) MUST_CHECK;
 
+/* The table bridge hull, which is there from the first workload on that has a policy. */
+int firewall_guard_ensure(struct err *err) MUST_CHECK;
+
 /* ---- published ports ---- */
 
 /* Make the host's ports lead to the containers': one map element each, and one

@@ -71,9 +71,26 @@ static const char guard_script[] =
 	"	set guarded { type ifname; }\n"
 	"	set own4 { type ifname . ipv4_addr; }\n"
 	"	set own6 { type ifname . ipv6_addr; }\n"
+	"	set taken4 { type ipv4_addr; }\n"
+	"	set taken6 { type ipv6_addr; }\n"
+	"	set ports { type ifname; }\n"
+	"	map uplinks { type ifname : verdict; }\n"
+	"	chain neighbours {\n"
+	"		ether type arp accept\n"
+	"		ether type ip6 icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept\n"
+	"	}\n"
+	"	chain leave {\n"
+	"		jump neighbours\n"
+	"		drop\n"
+	"	}\n"
+	"	chain forward {\n"
+	"		type filter hook forward priority -300; policy accept;\n"
+	"		oifname @ports jump leave\n"
+	"	}\n"
 	"	chain prerouting {\n"
 	"		type filter hook prerouting priority -300; policy accept;\n"
 	"		iifname @guarded jump check\n"
+	"		iifname vmap @uplinks\n"
 	"	}\n"
 	"	chain check {\n"
 	"		ether type ip iifname . ip saddr @own4 accept\n"
@@ -85,12 +102,12 @@ static const char guard_script[] =
 	"	}\n"
 	"}\n";
 
-static int ensure_guard(struct err *err)
+int firewall_guard_ensure(struct err *err)
 {
 	CLEANUP_FD int sock = -1;
 	int r = nl_open(NETLINK_NETFILTER, &sock);
 	if (r == 0)
-		r = nft_has_set(sock, &firewall_bridge_table, "guarded");
+		r = nft_has_set(sock, &firewall_bridge_table, "taken6");
 	if (r < 0)
 		return err_set(err, ERR_SYSTEM, r, "look for the table of bridges");
 	return r ? 0 : nft_run(guard_script, err);
@@ -98,7 +115,7 @@ static int ensure_guard(struct err *err)
 
 static int change_guard(const char *host_name, const struct ip_address *addresses, size_t n, bool add, struct err *err)
 {
-	CLEANUP_FREE struct nft_element *elements = mem_calloc(n + 1, sizeof(*elements));
+	CLEANUP_FREE struct nft_element *elements = mem_calloc(2 * n + 1, sizeof(*elements));
 	char name[IFNAME_SIZE] = "";
 	if (str_copy(name, sizeof(name), host_name) < 0)
 		return err_set(err, ERR_INVALID, 0, "invalid link name %s", host_name);
@@ -109,13 +126,16 @@ static int change_guard(const char *host_name, const struct ip_address *addresse
 		e->set = addresses[i].family == AF_INET ? "own4" : "own6";
 		nft_put_part(e->key, &e->key_len, name, sizeof(name));
 		nft_put_part(e->key, &e->key_len, addresses[i].bytes, address_len(&addresses[i]));
+		e += n;
+		e->set = addresses[i].family == AF_INET ? "taken4" : "taken6";
+		nft_put_part(e->key, &e->key_len, addresses[i].bytes, address_len(&addresses[i]));
 	}
-	return change(&firewall_bridge_table, elements, n + 1, add, err);
+	return change(&firewall_bridge_table, elements, 2 * n + 1, add, err);
 }
 
 int firewall_guard(const char *host_name, const struct ip_address *addresses, size_t n, struct err *err)
 {
-	int r = ensure_guard(err);
+	int r = firewall_guard_ensure(err);
 	return r < 0 ? r : change_guard(host_name, addresses, n, true, err);
 }
 

@@ -111,7 +111,10 @@ static int put_network_rule(struct buf *s, const struct policy *p, const struct 
 	/* Other networks are not outside: no rule joins two. */
 	snprintf(in, sizeof(in), " iifname != @bridges oifname \"%s\"", p->bridge);
 	int e = 0;
-	if (is_inside(&r->from) && is_inside(&r->to))
+	/* A machine of the bridge's VLAN is on no other link than the members. */
+	bool is_beside = p->has_uplink && ((is_inside(&r->from) && r->to.kind == POLICY_ADDRESS) ||
+					   (r->from.kind == POLICY_ADDRESS && is_inside(&r->to)));
+	if ((is_inside(&r->from) && is_inside(&r->to)) || is_beside)
 		e = put_rule(s, "forward", both, p, r, allowed);
 	if (e == 0 && is_inside(&r->from) && is_outside(&r->to))
 		e = put_rule(s, "forward", out, p, r, allowed);

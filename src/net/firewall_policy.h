@@ -42,12 +42,19 @@ struct policy {
 	const char *name, *bridge;
 	const struct policy_rule *rules;
 	size_t rules_n;
+	bool has_uplink; /* machines of a VLAN are on the bridge, too */
 };
 int firewall_policy_set(const struct policy *policy, struct err *err) MUST_CHECK;
 /* Take all of it away, whatever is there of it. */
 int firewall_policy_clear(const char *name, const char *bridge, struct err *err) MUST_CHECK;
 /* 1 or 0. */
 int firewall_policy_is_there(const char *name, struct err *err) MUST_CHECK;
+
+/* What comes from the bridge's @port, which leads to machines that are not hull's, goes
+ * by the policy @name; nothing unless it is new. The bridge is there, and keeps its
+ * address. */
+int firewall_uplink_ensure(const char *name, const char *bridge, const char *port, struct err *err) MUST_CHECK;
+int firewall_uplink_clear(const char *name, const char *port, struct err *err) MUST_CHECK;
 
 /* ---- members ---- */
 

@@ -166,6 +166,78 @@ class Vlan(WireTest):
         self.hull("network", "rm", "v50")
         self.assertNotIn("wan0.50", run("ip", "-br", "link"))
 
+    def rule(self, *args):
+        self.hull("network", "rule", "add", "iso50", *args, "--allow")
+
+    def datagrams(self, pid, address, port):
+        s = in_network_of(pid, lambda: socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM))
+        s.bind((address, port))
+        s.settimeout(2)
+        self.addCleanup(s.close)
+        return s
+
+    def send(self, address, port, source=""):
+        def do():
+            with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as s:
+                if source:
+                    s.bind((source, 0))
+                s.sendto(b"datagram", (address, port))
+        self.neighbour.inside(do)
+
+    def test_an_isolated_network_of_a_vlan(self):
+        """Machines of the VLAN seem to be on the members' wire, and yet go by the rules."""
+        self.network("iso50", "--isolated", "--vlan", "50", "--parent", "wan0", "--subnet", "10.79.0.0/24", "--gateway", "10.79.0.1",
+                     "--subnet", "fd79::/64", "--gateway", "fd79::1")
+        db = self.container("db", "--network", "iso50", "--ip", "10.79.0.50", "--ip6", "fd79::50")
+        self.container("web", "--network", "iso50", "--ip", "10.79.0.51", "--ip6", "fd79::51")
+        self.server(db, 5432, "::")
+        self.server(db, 90, "::")
+        both = ("10.79.0.50", "fd79::50")
+        heard = [self.datagrams(db, address, 53) for address in both]
+        # Nothing without a rule, not even a datagram to which nobody answers.
+        for address in both:
+            self.send(address, 53)
+            self.assertIsNone(self.outside(address, 5432, 2), address)
+        for s in heard:
+            self.assertRaises(TimeoutError, s.recv, 100)
+        for source in ("10.79.0.2", "fd79::2"):
+            self.rule("--from", source, "--to", "db", "--port", "5432")
+            self.rule("--from", source, "--to", "db", "--port", "53", "--protocol", "udp")
+        for address in both:
+            self.assertTrue((self.outside(address, 5432) or b"").startswith(b"5432 "), address)
+            self.assertIsNone(self.outside(address, 90, 2), address)
+            self.send(address, 53)
+        for s in heard:
+            self.assertEqual(s.recv(100), b"datagram")
+        # Not of another machine there, nor of one that takes a member's address.
+        self.rule("--from", "web", "--to", "db", "--port", "53", "--protocol", "udp")
+        self.neighbour.inside(lambda: [run("ip", "addr", "add", "10.79.0.3/24", "dev", "wan1.50"),
+                                       run("ip", "addr", "add", "10.79.0.51/24", "dev", "wan1.50")])
+        self.send("10.79.0.50", 53, "10.79.0.3")
+        self.send("10.79.0.50", 53, "10.79.0.51")
+        self.assertRaises(TimeoutError, heard[0].recv, 100)
+
+    def test_members_of_an_isolated_network_go_to_its_vlan_by_the_rules(self):
+        self.network("iso50", "--isolated", "--vlan", "50", "--parent", "wan0", "--subnet", "10.79.0.0/24", "--gateway", "10.79.0.1")
+        pid = self.container("app", "--network", "iso50", "--ip", "10.79.0.50")
+        for port in (4000, 4001):
+            server = self.neighbour.inside(lambda port=port: listener("10.79.0.2", port))
+            self.addCleanup(stop, server)
+            serve(server, lambda data, peer: b"there")
+
+        def reach(port, timeout=2):
+            try:
+                return in_network_of(pid, lambda: ask("10.79.0.2", port, timeout=timeout))
+            except OSError:
+                return None
+        self.assertIsNone(reach(4000))
+        self.rule("--from", "app", "--to", "10.79.0.2", "--port", "4000")
+        self.assertEqual(reach(4000, 20), b"there")
+        self.assertIsNone(reach(4001))
+        # Whoever forges frames for the wire past the gateway is heard by nobody.
+        in_network_of(pid, lambda: run("ip", "route", "add", "10.79.0.2/32", "dev", "eth0"))
+        self.assertIsNone(reach(4001))
+
     def test_a_macvlan_of_a_vlan(self):
         self.network("m50", "-d", "macvlan", "-o", "parent=wan0.50", "--subnet", "10.79.0.0/24", "--gateway", "10.79.0.2")
         pid = self.container("mac", "--network", "m50", "--ip", "10.79.0.60")
