@@ -285,7 +285,7 @@ class NamesTest(HullTest):
                 name, expected = ("web", [address]) if kind == "local" else (f"n{n}.example.org", ["192.0.2.1"])
                 begin = time.monotonic()
                 try:
-                    got = dns.ask(name, timeout=4).addresses
+                    got = dns.ask(name, timeout=30).addresses
                 except OSError as e:
                     got = repr(e)
                 times.append(time.monotonic() - begin)
@@ -307,7 +307,19 @@ class NamesTest(HullTest):
         self.assertEqual(failed, [])
         self.assertGreater(len(deaths), 5)
         self.assertGreater(len(times), 100)
-        self.assertLess(max(times), 2)
+        # When a resolver asks again.
+        self.assertLess(max(times), 5)
+
+    def test_killed_it_lets_who_connects_wait(self):
+        """The connection is taken by the socket, which outlives the server; one that the
+        server had taken already breaks, and resolvers ask again."""
+        self.start("web", "--network", "front")
+        self.start("api", "--network", "front")
+        address, pid = self.address("web"), self.pid("api")
+        for _ in range(5):
+            self.eventually(self.servers)
+            self.kill_server()
+            self.assertEqual(in_network_of(pid, lambda: dns.ask("web", timeout=30, tcp=True)).addresses, [address])
 
     def test_it_is_there_only_while_it_is_needed(self):
         self.assertEqual(self.servers(), [])
