@@ -444,8 +444,9 @@ class Reach(NetworkTest):
         self.hull("exec", "a1", "ip", "-6", "route", "add", "default", "via", config[1]["Gateway"])
         self.assertIsNone(self.reaches("a1", OUTSIDE4, 4000))
         self.assertIsNone(self.reaches("a1", OUTSIDE6, 4006))
-        self.assertIsNone(self.reaches("a1", self.address("c1", "outer")))
-        self.assertIsNone(self.reaches("c1", self.address("a1", "inner")))
+        for key in ("IPAddress", "GlobalIPv6Address"):
+            self.assertIsNone(self.reaches("a1", self.address("c1", "outer", key)), key)
+            self.assertIsNone(self.reaches("c1", self.address("a1", "inner", key)), key)
         # Nor does the outside reach it, which has a route.
         for key, gateway in (("IPAddress", "198.51.100.1"), ("GlobalIPv6Address", "2001:db8:ffff::1")):
             for name, network in (("a1", "inner"), ("c1", "outer")):
