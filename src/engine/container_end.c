@@ -358,6 +358,9 @@ void containers_start_failed(struct engine *engine, struct container *c, const s
 			return; /* recovery does it */
 		return;
 	}
+	/* Nobody is left who would make anything of it behind this. */
+	CLEANUP_FD int lock = -1;
+	hold_monitor(engine, c, &lock);
 	if (release_run(engine, c, &ignored) < 0)
 		ignored = ERR_INIT;
 	/* Docker: it stays "created", with the reason and the code. */

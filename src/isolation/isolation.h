@@ -111,8 +111,9 @@ struct isolation {
 	void (*prepare)(struct isolation_ahead *ret);
 	/* The launch description is there (@config_fd, config.json open for reading, from
 	 * which the caller itself must not read): it may be read while the caller reads it,
-	 * too, and the control group be made. With prepare(). */
-	void (*expect)(struct isolation_ahead *ahead, int config_fd);
+	 * too, and the control group be made. @lock_fd is the workload's lock, which is kept
+	 * as long as somebody is left who makes something of it. With prepare(). */
+	void (*expect)(struct isolation_ahead *ahead, int config_fd, int lock_fd);
 
 	/* Start the workload of @spec. Returns once its PID 1 has called execve
 	 * (or failed: then nothing is left behind and @err has Docker's words,

@@ -36,7 +36,8 @@ struct spare_order {
 	bool is_expect;
 	uint8_t level;
 };
-#define SPARE_FDS 4
+/* The state directory, the lock, the workload's standard descriptors. */
+#define SPARE_FDS 5
 /* The outcome comes with a pidfd, a hold, a terminal, two sockets for names. */
 #define RESULT_FDS 5
 
@@ -134,7 +135,7 @@ static void expect(struct monitor *m, struct launch_request *request)
 	CLEANUP_FD int config = openat(m->state_dirfd, "config.json", O_RDONLY | O_CLOEXEC);
 	if (config < 0)
 		return;
-	m->isolation->expect(request->ahead, config);
+	m->isolation->expect(request->ahead, config, m->lock_fd);
 	/* What is wrong with it is told when it is to be started. */
 	if (read_description(m, &request->spec, &none) < 0)
 		request->spec = NULL;
@@ -151,17 +152,20 @@ static void wait_for_order(struct monitor *m, int sock, bool makes_ahead)
 		request.ahead = &ahead;
 	for (;;) {
 		struct spare_order order;
-		int fds[SPARE_FDS] = { -1, -1, -1, -1 };
+		int fds[SPARE_FDS] = { -1, -1, -1, -1, -1 };
 		size_t n = 0;
-		if (fd_recv(sock, &order, sizeof(order), fds, SPARE_FDS, &n) != (ssize_t)sizeof(order) || n == 0)
+		if (fd_recv(sock, &order, sizeof(order), fds, SPARE_FDS, &n) != (ssize_t)sizeof(order) || n < 2)
 			_exit(0); /* the monitor has gone */
 		m->state_dirfd = fds[0];
+		/* Ours too: whoever has it may be sure that nothing is being made. */
+		cleanup_fd(&m->lock_fd);
+		m->lock_fd = fds[1];
 		if (order.is_expect && request.ahead)
 			expect(m, &request);
 		if (order.is_expect)
 			continue;
 		for (size_t i = 0; i < 3; i++)
-			request.stdio[i] = fds[i + 1];
+			request.stdio[i] = fds[i + 2];
 		if (isolation_get((enum isolation_level)order.level, &m->isolation, &err) < 0)
 			_exit(1);
 		child(m, &request, false, sock);
@@ -194,10 +198,10 @@ void launch_prepare(struct monitor *m, bool makes_ahead)
 static bool use_spare(struct monitor *m, struct launch *launch, const struct launch_request *request)
 {
 	const struct spare_order order = { .level = (uint8_t)m->conf->isolation };
-	const int fds[SPARE_FDS] = { m->state_dirfd, request->stdio[0], request->stdio[1], request->stdio[2] };
+	const int fds[SPARE_FDS] = { m->state_dirfd, m->lock_fd, request->stdio[0], request->stdio[1], request->stdio[2] };
 	CLEANUP_FD int sock = m->spare.sock;
 	m->spare.sock = -1;
-	if (sock < 0 || fd_send(sock, &order, sizeof(order), fds, request->stdio[0] < 0 ? 1 : SPARE_FDS) < 0)
+	if (sock < 0 || fd_send(sock, &order, sizeof(order), fds, request->stdio[0] < 0 ? 2 : SPARE_FDS) < 0)
 		return false;
 	launch->pid = m->spare.pid;
 	launch->source.fd = TAKE_FD(sock);
@@ -209,7 +213,7 @@ void launch_expect(struct monitor *m)
 	const struct spare_order order = { .is_expect = true };
 	/* One that has died is met at the start. */
 	if (m->spare.sock >= 0)
-		(void)!fd_send(m->spare.sock, &order, sizeof(order), &m->state_dirfd, 1);
+		(void)!fd_send(m->spare.sock, &order, sizeof(order), (const int[]){ m->state_dirfd, m->lock_fd }, 2);
 }
 
 /* 0 in the launcher, whose end of the socket *ret_sock is then. */

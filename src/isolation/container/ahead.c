@@ -16,8 +16,9 @@
 /* The pid namespace is the child's: whoever makes one is not in it. */
 #define NAMESPACES (CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNS)
 #define CONFIG_MAX_BYTES (16u << 20)
-/* The child's end of its channel, and config.json. */
-#define EXPECT_FDS 2
+/* The child's end of its channel, config.json, and the workload's lock, which is held
+ * until nobody is left who makes anything. */
+#define EXPECT_FDS 3
 #define CHANNEL 3
 
 bool ahead_fits(const struct runtime_spec *spec)
@@ -114,7 +115,7 @@ static _Noreturn void run(pid_t monitor, int sock)
 {
 	struct at_hand have = { .sysfs = -1 };
 	struct err err = ERR_INIT, none = ERR_INIT;
-	int fds[EXPECT_FDS] = { -1, -1 };
+	int fds[EXPECT_FDS] = { -1, -1, -1 };
 	size_t n = 0;
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
@@ -165,7 +166,7 @@ void container_prepare(struct isolation_ahead *ret)
 		*ret = (struct isolation_ahead){ pid, pair[0], -1 };
 }
 
-void container_expect(struct isolation_ahead *ahead, int config_fd)
+void container_expect(struct isolation_ahead *ahead, int config_fd, int lock_fd)
 {
 	int pair[2];
 	struct err ignored = ERR_INIT;
@@ -175,7 +176,7 @@ void container_expect(struct isolation_ahead *ahead, int config_fd)
 		(void)!cgroup_make_parents(&groups, "hull/x");
 	if (channel_pair(pair, &ignored) < 0)
 		return;
-	const int fds[EXPECT_FDS] = { pair[1], config_fd };
+	const int fds[EXPECT_FDS] = { pair[1], config_fd, lock_fd };
 	(void)!channel_send(ahead->sock, CHANNEL_EXPECT, NULL, 0, fds, EXPECT_FDS);
 	close(pair[1]);
 	ahead->child_sock = pair[0];

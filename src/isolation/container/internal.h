@@ -136,7 +136,7 @@ struct ahead_child {
 };
 #define AHEAD_CHILD_FDS (1 + CGROUP_CONTROLLER_COUNT)
 void container_prepare(struct isolation_ahead *ret);
-void container_expect(struct isolation_ahead *ahead, int config_fd);
+void container_expect(struct isolation_ahead *ahead, int config_fd, int lock_fd);
 /* Whether @spec asks for just the namespaces that are there. */
 bool ahead_fits(const struct runtime_spec *spec);
 /* With one that fits: have the child made. */
